@@ -1,0 +1,82 @@
+//! The broker side: what a publisher promises, and the publishers that need no broker.
+
+mod delivery;
+mod error;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use delivery::{Delivery, Outcome, Receipt, Reports};
+pub use error::{PublishError, PublishErrorKind};
+
+/// Hands messages to a broker.
+///
+/// # Contract
+///
+/// 1. *One outcome.* Every delivery is reported exactly once, from any task or thread, in any order between keys.
+///    `Delivered` means that the broker has the message durably.
+/// 2. *Order.* Messages of one order key (topic and partition key) reach the broker in the order of the batch.
+/// 3. *A prefix.* When a message is not delivered, no later message of its key in the batch is: they are reported
+///    as withheld (or failed), and the broker does not have them. A message whose outcome is unknown is reported
+///    as failed; it may appear twice, and later ones of its key not before it.
+/// 4. *Independence.* A message that fails does not make messages of other keys fail; they may be withheld.
+///
+/// The processor in turn never has two batches with messages of the same order key under way: the next one is
+/// handed over when all of the key's messages in the one before have been reported, so a publisher need not
+/// remember failed keys between calls. Batches with different keys overlap.
+///
+/// # Cancel safety
+///
+/// The processor does not cancel [`publish`](Self::publish). A publisher that is dropped reports what it still holds.
+#[async_trait]
+pub trait Publisher: fmt::Debug + Send + Sync + 'static {
+    /// Takes a batch of 1 or more messages and reports the outcome of each through its [`Delivery`].
+    ///
+    /// Returns as soon as the publisher is ready for another batch, which may be before the outcomes are known and
+    /// is how it slows a processor down. A panic counts as a rejection of every message not yet reported.
+    async fn publish(&self, batch: Vec<Delivery>);
+
+    /// Gives the broker what is still buffered, without waiting for more, and returns when every delivery has been
+    /// reported or `deadline` has passed. After the deadline, what is left is reported as withheld or failed.
+    async fn flush(&self, deadline: Duration);
+
+    /// Whether the broker can be reached now. Used for health checks, never to decide about a message.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    async fn check(&self) -> Result<(), PublishError>;
+}
+
+#[async_trait]
+impl<P: Publisher + ?Sized> Publisher for Arc<P> {
+    async fn publish(&self, batch: Vec<Delivery>) {
+        (**self).publish(batch).await;
+    }
+
+    async fn flush(&self, deadline: Duration) {
+        (**self).flush(deadline).await;
+    }
+
+    async fn check(&self) -> Result<(), PublishError> {
+        (**self).check().await
+    }
+}
+
+#[async_trait]
+impl<P: Publisher + ?Sized> Publisher for Box<P> {
+    async fn publish(&self, batch: Vec<Delivery>) {
+        (**self).publish(batch).await;
+    }
+
+    async fn flush(&self, deadline: Duration) {
+        (**self).flush(deadline).await;
+    }
+
+    async fn check(&self) -> Result<(), PublishError> {
+        (**self).check().await
+    }
+}

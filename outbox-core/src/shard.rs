@@ -1,0 +1,90 @@
+//! From order keys to shards.
+
+use std::fmt;
+
+use xxhash_rust::xxh64::xxh64;
+
+use crate::event::EventId;
+
+/// The name of the hash that decides which shard a key belongs to. The tables remember it, because two writers
+/// that disagree about it would break the order of events silently.
+pub const HASH_VERSION: &str = "xxh64-1";
+
+/// How many shards an outbox has unless its migration says otherwise.
+pub const DEFAULT_SHARD_COUNT: u16 = 64;
+
+/// Largest number of shards.
+pub const MOST_SHARDS: u16 = 1024;
+
+/// One of the outbox's ordered streams; every key belongs to exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Shard(u16);
+
+impl Shard {
+    /// Shard number `number`, counted from 0.
+    #[must_use]
+    pub fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// The shard of a partition key: its 64-bit xxHash (seed 0) modulo the number of shards.
+    ///
+    /// # Panics
+    ///
+    /// When `count` is 0.
+    #[must_use]
+    pub fn of_key(key: &str, count: u16) -> Self {
+        Self::of_bytes(key.as_bytes(), count)
+    }
+
+    /// The shard of an unordered event: the same hash of the 16 bytes of its id.
+    ///
+    /// # Panics
+    ///
+    /// When `count` is 0.
+    #[must_use]
+    pub fn of_id(id: EventId, count: u16) -> Self {
+        Self::of_bytes(id.as_uuid().as_bytes(), count)
+    }
+
+    /// Its number, counted from 0.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
+    fn of_bytes(bytes: &[u8], count: u16) -> Self {
+        let number = xxh64(bytes, 0) % u64::from(count);
+        Self(u16::try_from(number).unwrap_or(0)) // below `count`, so it always fits
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values from the xxHash reference implementation; a change here would send old keys to new shards.
+    #[test]
+    fn golden_vectors() {
+        assert_eq!(xxh64(b"", 0), 0xef46_db37_51d8_e999);
+        assert_eq!(xxh64(b"abc", 0), 0x44bc_2cf5_ad77_0999);
+        assert_eq!(Shard::of_key("", 64).number(), (0xef46_db37_51d8_e999_u64 % 64) as u16);
+        assert_eq!(Shard::of_key("abc", 64).number(), (0x44bc_2cf5_ad77_0999_u64 % 64) as u16);
+        assert_eq!(Shard::of_key("abc", 7).number(), (0x44bc_2cf5_ad77_0999_u64 % 7) as u16);
+    }
+
+    #[test]
+    fn keys_spread_over_all_shards() {
+        let mut hits = [0u32; 64];
+        for n in 0..64_000 {
+            hits[usize::from(Shard::of_key(&format!("order-{n}"), 64).number())] += 1;
+        }
+        assert!(hits.iter().all(|&n| (800..1200).contains(&n)), "{hits:?}");
+    }
+}
