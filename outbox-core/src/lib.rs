@@ -14,12 +14,20 @@
 //! }
 //! ```
 
+pub mod engine;
 pub mod event;
 pub mod message;
 pub mod publisher;
+pub mod retry;
 pub mod shard;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod wake;
 
 pub use event::{Encoded, Envelope, EventId, EventOptions, Headers, Limits, OrderKey, OutboxEvent, StageError};
 pub use message::{Message, Origin};
 pub use publisher::{Delivery, Outcome, PublishError, PublishErrorKind, Publisher, Receipt};
+pub use retry::{OnDeath, RetryPolicy};
 pub use shard::Shard;
+pub use wake::Wake;
