@@ -38,7 +38,7 @@ struct Pass {
     topics: BTreeSet<String>,
     /// Topics seen behind the position: look again from here.
     again: BTreeMap<String, i64>,
-    /// A topic in the pass that may send one event, to find out whether it works.
+    /// The topic of the pass, when it may send just one event, to find out whether it works.
     probe: Option<String>,
 }
 
@@ -61,11 +61,16 @@ impl Holds {
 
     /// The same for a row that the pass found, which can belong to others than the pass looks for.
     pub(super) fn covers_revisited(&mut self, key: &Key, topic: &str, seq: i64) -> bool {
-        if let Some(from) = self.topics.get_mut(topic)
-            && !self.pass.as_ref().is_some_and(|pass| pass.topics.contains(topic))
-        {
-            *from = seq.min(*from);
-            return true;
+        if let Some(from) = self.topics.get_mut(topic) {
+            match self.pass.as_ref().filter(|pass| pass.topics.contains(topic)) {
+                // Earlier events of the topic had to be left for the next pass, so this one must be too.
+                Some(pass) if pass.again.contains_key(topic) => return true,
+                Some(_) => {}
+                None => {
+                    *from = seq.min(*from);
+                    return true;
+                }
+            }
         }
         let Some(hold) = self.keys.get_mut(key) else { return false };
         if hold.in_pass {
@@ -73,6 +78,16 @@ impl Holds {
         }
         hold.from = hold.from.min(seq);
         true
+    }
+
+    /// Whether the pass is looking for one event of this topic, to find out whether it works.
+    pub(super) fn is_probing(&self, topic: &str) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.probe.as_deref() == Some(topic))
+    }
+
+    /// Whether the pass is such a search at all.
+    pub(super) fn is_probe(&self) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.probe.is_some())
     }
 
     /// Whether a topic is held.
@@ -104,6 +119,17 @@ impl Holds {
             *from = seq.min(*from);
         } else {
             self.topics.insert(topic.to_owned(), seq);
+        }
+    }
+
+    /// Passes over a row that the pass found, because its topic does not work.
+    pub(super) fn hold_revisited(&mut self, topic: &str, seq: i64) {
+        match self.pass.as_mut().filter(|pass| pass.topics.contains(topic)) {
+            Some(pass) => {
+                let again = pass.again.entry(topic.to_owned()).or_insert(seq);
+                *again = seq.min(*again);
+            }
+            None => self.hold_topic(topic, seq),
         }
     }
 
@@ -190,10 +216,9 @@ impl Holds {
         }
         for topic in pass.topics {
             let again = pass.again.remove(&topic);
-            if !flows(&topic) || pass.probe.as_deref() == Some(&topic) {
-                continue; // the hold stays as it was
-            }
-            match again {
+            let kept = !flows(&topic) || pass.probe.as_deref() == Some(&topic);
+            let from = if kept { self.topics.get(&topic).copied() } else { None };
+            match from.into_iter().chain(again).min() {
                 Some(from) => self.topics.insert(topic, from),
                 None => self.topics.remove(&topic),
             };
@@ -202,6 +227,12 @@ impl Holds {
     }
 
     fn begin(&mut self, now: Instant, flows: impl Fn(&str) -> bool, probe: Option<&str>) -> Option<Pass> {
+        if let Some((topic, from)) = probe.and_then(|topic| self.topics.get_key_value(topic)) {
+            // A probe walks alone: it takes one event and leaves everything else of the topic where it is.
+            let topics = BTreeSet::from([topic.clone()]);
+            let (keys, again) = (BTreeSet::new(), BTreeMap::new());
+            return Some(Pass { cursor: *from, keys, topics, again, probe: Some(topic.clone()) });
+        }
         let mut cursor = i64::MAX;
         let mut keys = BTreeSet::new();
         while let Some(entry) = self.due.first_entry()
@@ -217,13 +248,12 @@ impl Holds {
         }
         let mut topics = BTreeSet::new();
         for (topic, from) in &self.topics {
-            if flows(topic) || probe == Some(topic) {
+            if flows(topic) {
                 cursor = cursor.min(*from);
                 topics.insert(topic.clone());
             }
         }
-        let probe = probe.filter(|topic| topics.contains(*topic)).map(str::to_owned);
         let found = !keys.is_empty() || !topics.is_empty();
-        found.then_some(Pass { cursor, keys, topics, again: BTreeMap::new(), probe })
+        found.then_some(Pass { cursor, keys, topics, again: BTreeMap::new(), probe: None })
     }
 }

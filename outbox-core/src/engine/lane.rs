@@ -33,8 +33,9 @@ pub(super) struct Lane {
     pub(super) draining: bool,
     /// Outcomes that wait for the next settle.
     pub(super) changes: Vec<Change>,
-    /// Outcomes in the settle that is under way.
+    /// Outcomes in the settle that is under way, and the generation under which their events were read.
     pub(super) settling: Vec<Change>,
+    pub(super) settling_generation: i64,
     /// Keys of the changes that end a key's wait.
     waiting: HashMap<i64, Key>,
     queued: usize,
@@ -58,6 +59,7 @@ impl Lane {
             draining: false,
             changes: Vec::new(),
             settling: Vec::new(),
+            settling_generation: 0,
             waiting: HashMap::new(),
             queued: 0,
             queued_bytes: 0,
@@ -112,9 +114,12 @@ impl Lane {
             self.start_over(found.generation);
             return;
         }
-        let cursor = if found.more_revisited { found.revisited.last().map(|row| row.message.seq + 1) } else { None };
+        let mut cursor = found.revisited.last().filter(|_| found.more_revisited).map(|row| row.message.seq + 1);
         for row in found.revisited {
             self.take_revisited(now, row, topics);
+        }
+        if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
+            cursor = None; // found
         }
         if let Some(probed) = self.holds.advance(now, cursor, |topic| topics.flows(topic)) {
             topics.probe_not_found(&probed, self.lease.shard);
@@ -258,7 +263,7 @@ impl Lane {
         }
         self.holds = Holds::default();
         self.passed.clear();
-        (self.mark, self.front, self.hungry) = (0, 0, true);
+        (self.mark, self.hungry) = (0, true);
     }
 
     /// Somebody put events back at their old numbers: only what is with the publisher or waits for its settle is
@@ -270,8 +275,8 @@ impl Lane {
         for change in parked {
             self.tracked.remove(&change.seq);
         }
-        for key in self.waiting.values() {
-            self.holds.hold_key(key.clone(), i64::MAX);
+        for (seq, key) in &self.waiting {
+            self.holds.hold_key(key.clone(), *seq);
         }
     }
 
@@ -309,8 +314,9 @@ impl Lane {
             if self.holds.covers_revisited(&key, topic, seq) {
                 return;
             }
-            if !topics.flows(topic) && !topics.admit_probe(topic, self.lease.shard) {
-                self.holds.hold_topic(topic, seq);
+            let may_go = topics.flows(topic) && !self.holds.is_probing(topic);
+            if !may_go && !topics.admit_probe(topic, self.lease.shard) {
+                self.holds.hold_revisited(topic, seq);
                 return;
             }
         }

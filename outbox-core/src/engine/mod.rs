@@ -12,6 +12,8 @@ mod leases;
 mod pace;
 mod reading;
 mod settling;
+#[cfg(test)]
+mod simulation;
 mod topics;
 mod window;
 

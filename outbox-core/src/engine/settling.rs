@@ -52,6 +52,7 @@ impl Engine {
             for lane in self.lanes.values_mut() {
                 let some = lane.changes.len().min(left);
                 lane.settling = lane.changes.drain(..some).collect();
+                lane.settling_generation = lane.generation;
                 left -= some;
             }
             self.settling.urgent = false;
@@ -108,6 +109,6 @@ impl Engine {
 
 impl LaneSettle {
     fn of(lane: &Lane) -> Self {
-        Self { lease: lane.lease, generation: lane.generation, changes: lane.settling.clone() }
+        Self { lease: lane.lease, generation: lane.settling_generation, changes: lane.settling.clone() }
     }
 }

@@ -189,6 +189,7 @@ impl World {
     }
 
     fn step(&mut self, action: Action) {
+        if std::env::var("KEY").is_ok() { match &action { Action::Crash(n)=>eprintln!("{:?} crash {n} shard",self.now), Action::Pause(n,d)=>eprintln!("{:?} pause {n} {d:?} shard",self.now), Action::Commit(1,_,ids,c)=>eprintln!("{:?} commit shard {ids:?} {c}",self.now),_=>{} }}
         match action {
             Action::Restart(n) if self.nodes[n].engine.is_none() => {
                 self.nodes[n].life += 1;
@@ -292,7 +293,7 @@ impl World {
                 self.poison.remove(&letter.envelope.id);
             }
             let key = OrderKey { topic: TOPICS[key % 2].to_owned(), key: format!("key-{key}") };
-            now(self.store.requeue_key(&key)).unwrap();
+            let n=now(self.store.requeue_key(&key)).unwrap(); if std::env::var("KEY").is_ok() { eprintln!("{:?} requeue {key:?} {n} shard", self.now);}
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Unsettled {
 
 /// The tables themselves.
 #[derive(Debug, Default)]
-pub(super) struct Tables {
+pub(crate) struct Tables {
     pub(super) now: Duration,
     pub(super) shards: BTreeMap<Shard, ShardRow>,
     pub(super) processors: BTreeMap<Uuid, Duration>,
@@ -104,7 +104,7 @@ impl MemoryStore {
         self.tables().dead.values().cloned().collect()
     }
 
-    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

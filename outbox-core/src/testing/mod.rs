@@ -5,4 +5,6 @@
 mod memory;
 mod memory_admin;
 
+#[cfg(test)]
+pub(crate) use memory::Tables;
 pub use memory::{MemoryStore, Unsettled};
