@@ -19,6 +19,12 @@ Usage: cargo xtask <task>
   services status                            what runs where
       --dir <folder>                         keep the servers' state there (default: target/outbox-services)
 
+  test [-- <arguments of cargo test>]        run the tests on real servers: those that the environment names, and
+                                             for the others its own, which end with it
+      --skip <server>[,<server>]             leave out what needs these
+  examples                                   run every example to its end, on servers as the tests
+  check-deps                                 which package may depend on what
+
   help                                       this text
 ";
 
@@ -26,6 +32,9 @@ Usage: cargo xtask <task>
 pub(crate) enum Task {
     Help,
     Services { action: ServicesAction, dir: Option<PathBuf> },
+    Test { skip: Vec<Service>, arguments: Vec<OsString> },
+    Examples,
+    CheckDeps,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +55,9 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
         Some(Arg::Value(task)) => match task.to_str() {
             Some("help") => Ok(Task::Help),
             Some("services") => services(parser),
+            Some("test") => test(parser),
+            Some("examples") => alone(parser, Task::Examples),
+            Some("check-deps") => alone(parser, Task::CheckDeps),
             _ => bail!("there is no task {task:?}; `cargo xtask help` lists them"),
         },
         Some(other) => Err(other.unexpected().into()),
@@ -76,4 +88,66 @@ fn services(mut parser: Parser) -> anyhow::Result<Task> {
         _ => bail!("services {action}: one of up, down, env, status"),
     };
     Ok(Task::Services { action, dir })
+}
+
+fn test(mut parser: Parser) -> anyhow::Result<Task> {
+    let (mut skip, mut arguments) = (Vec::new(), Vec::new());
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("skip") => skip.extend(service_list(&parser.value()?.string()?)?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
+            // Behind `--` everything is a value.
+            Arg::Value(argument) => arguments.push(argument),
+            other => return Err(other.unexpected()).context("arguments for cargo test go behind `--`"),
+        }
+    }
+    Ok(Task::Test { skip, arguments })
+}
+
+fn alone(mut parser: Parser, task: Task) -> anyhow::Result<Task> {
+    match parser.next()? {
+        None => Ok(task),
+        Some(Arg::Long("help") | Arg::Short('h')) => Ok(Task::Help),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+/// Names of servers, separated by commas.
+pub(crate) fn service_list(names: &str) -> anyhow::Result<Vec<Service>> {
+    names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> anyhow::Result<Task> {
+        parse_from(Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn servers_are_all_unless_named() {
+        let up = |services| Task::Services { action: ServicesAction::Up(services), dir: None };
+        assert_eq!(parsed("services up").unwrap(), up(Service::ALL.to_vec()));
+        assert_eq!(parsed("services up kafka postgres").unwrap(), up(vec![Service::Kafka, Service::Postgres]));
+        assert!(parsed("services up oracle").is_err());
+        assert!(parsed("services down kafka").is_err());
+        let dir = Some("there".into());
+        assert_eq!(parsed("services --dir there env").unwrap(), Task::Services { action: ServicesAction::Env, dir });
+    }
+
+    #[test]
+    fn cargo_gets_what_is_behind_the_dashes() {
+        let task = parsed("test --skip mariadb,kafka -- -p outbox-tests -- --nocapture").unwrap();
+        let arguments = ["-p", "outbox-tests", "--", "--nocapture"].map(OsString::from).to_vec();
+        assert_eq!(task, Task::Test { skip: vec![Service::MariaDb, Service::Kafka], arguments });
+        assert!(parsed("test -p outbox-tests").is_err(), "an option of cargo in front of the dashes");
+        assert!(parsed("test --skip oracle").is_err());
+    }
+
+    #[test]
+    fn unknown_tasks_are_errors() {
+        assert!(parsed("tset").is_err());
+        assert!(parsed("check-deps please").is_err());
+    }
 }

@@ -6,8 +6,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
 
 mod cli;
+mod deps;
+mod examples;
 mod interrupt;
+mod servers;
 mod services;
+mod supervise;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -31,5 +36,8 @@ fn run() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Services { action, dir } => services::command::run(&action, dir),
+        Task::Test { skip, arguments } => test::run(skip, &arguments),
+        Task::Examples => examples::run(),
+        Task::CheckDeps => deps::check(),
     }
 }

@@ -34,6 +34,10 @@ impl Fleet {
     /// The servers in `dir`, held against other calls. What is downloaded for them stays in `cache`.
     pub(crate) fn open(dir: &Path, cache: &Path, interrupt: Interrupt) -> anyhow::Result<Self> {
         let lock = Lock::wait(dir)?;
+        Self::holding(lock, dir, cache, interrupt)
+    }
+
+    pub(super) fn holding(lock: Lock, dir: &Path, cache: &Path, interrupt: Interrupt) -> anyhow::Result<Self> {
         let dir = dir.canonicalize().with_context(|| format!("cannot find {}", dir.display()))?;
         let state = State::load(&dir)?;
         Ok(Self { dir, cache: cache.to_path_buf(), state, interrupt, _lock: lock })

@@ -1,6 +1,6 @@
 //! Real servers for tests: PostgreSQL, MariaDB and Kafka as plain processes on the loopback interface.
 //!
-//! [`Fleet`] is the servers of one folder; one file per server says how it is prepared and started; the rest are
+//! [`fleet::Fleet`] is the servers of one folder; one file per server says how it is prepared and started; the rest are
 //! the parts they share.
 
 mod account;
@@ -14,6 +14,7 @@ mod ports;
 mod postgres;
 mod probe;
 mod process;
+pub(crate) mod runs;
 mod service;
 mod state;
 

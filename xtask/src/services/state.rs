@@ -1,7 +1,7 @@
 //! What runs, written down so that another call finds it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +60,16 @@ impl Lock {
         let file = Self::open(dir)?;
         file.lock().with_context(|| format!("cannot lock {}", dir.display()))?;
         Ok(Self(file))
+    }
+
+    /// `None` when somebody holds it.
+    pub(crate) fn attempt(dir: &Path) -> anyhow::Result<Option<Self>> {
+        let file = Self::open(dir)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", dir.display())),
+        }
     }
 
     fn open(dir: &Path) -> anyhow::Result<File> {
