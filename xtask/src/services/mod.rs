@@ -1,7 +1,7 @@
 //! Real servers for tests: PostgreSQL, MariaDB and Kafka as plain processes on the loopback interface.
 //!
-//! [`fleet::Fleet`] is the servers of one folder; one file per server says how it is prepared and started; the rest are
-//! the parts they share.
+//! [`fleet::Fleet`] is the servers of one folder; one file per server says how it is prepared and started; the rest
+//! are the parts they share.
 
 mod account;
 pub(crate) mod command;
