@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use outbox_tests::{Availability, Kind, Server, TestDatabase, availability, eventually, on_every_database};
+use outbox_tests::{
+    Availability, Kafka, Kind, OwnServer, Server, TestDatabase, availability, eventually, on_every_database, on_server,
+};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr, Statement, TransactionTrait};
@@ -116,6 +118,42 @@ async fn a_topic_takes_settings() {
     let payload = "x".repeat(2000);
     let record = FutureRecord::<(), _>::to(&topic).payload(&payload);
     producer.send(record, DEADLINE).await.expect_err("larger than the topic takes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_postgres_keeps_what_it_committed_over_a_crash() -> Result<(), DbErr> {
+    let Some(server) = OwnServer::start(Server::Postgres).await else { return Ok(()) };
+    let db = on_server(server.address()).await;
+    survives_a_crash(&server, &db).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_mariadb_keeps_what_it_committed_over_a_crash() -> Result<(), DbErr> {
+    let Some(server) = OwnServer::start(Server::MariaDb).await else { return Ok(()) };
+    let db = on_server(server.address()).await;
+    survives_a_crash(&server, &db).await
+}
+
+async fn survives_a_crash(server: &OwnServer, db: &TestDatabase) -> Result<(), DbErr> {
+    db.connection().execute_unprepared("CREATE TABLE thing (id INT)").await?;
+    db.connection().execute_unprepared("INSERT INTO thing VALUES (1)").await?;
+    server.crash().await;
+    Database::connect(db.url()).await.expect_err("the server is gone");
+    server.restart().await;
+    assert_eq!(count(&db.connect(|_| {}).await).await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_kafka_keeps_its_topics_over_a_crash() {
+    let Some(server) = OwnServer::start(Server::Kafka).await else { return };
+    let kafka = Kafka::at(server.address());
+    let topic = kafka.topic(1).await;
+    let producer: FutureProducer = kafka.config().create().unwrap();
+    producer.send(FutureRecord::<(), _>::to(&topic).payload("x"), DEADLINE).await.unwrap();
+    server.crash().await;
+    server.restart().await;
+    assert_eq!(kafka.consume_all(&topic, 1, DEADLINE).await.len(), 1);
 }
 
 #[tokio::test]

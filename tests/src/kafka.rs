@@ -42,6 +42,11 @@ pub fn kafka() -> Option<Kafka> {
 }
 
 impl Kafka {
+    /// Another server than the shared one, by its `bootstrap.servers`.
+    pub fn at(brokers: impl Into<String>) -> Self {
+        Self { brokers: brokers.into() }
+    }
+
     /// The `bootstrap.servers`.
     #[must_use]
     pub fn brokers(&self) -> &str {

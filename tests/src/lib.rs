@@ -27,10 +27,12 @@ mod database;
 mod eventually;
 mod every_database;
 mod kafka;
+mod own_server;
 mod server;
 
-pub use database::{Kind, TestDatabase, mariadb, postgres, sqlite, sqlite_default_pool};
+pub use database::{Kind, TestDatabase, mariadb, on_server, postgres, sqlite, sqlite_default_pool};
 pub use eventually::{Condition, eventually};
 pub use every_database::{Verdict, exercise};
 pub use kafka::{Kafka, Record, kafka};
+pub use own_server::OwnServer;
 pub use server::{Availability, Server, availability};

@@ -17,7 +17,7 @@ pub enum Server {
 }
 
 impl Server {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::MariaDb => "mariadb",
@@ -25,7 +25,7 @@ impl Server {
         }
     }
 
-    const fn variable(self) -> &'static str {
+    pub(crate) const fn variable(self) -> &'static str {
         match self {
             Self::Postgres => "OUTBOX_TEST_POSTGRES_URL",
             Self::MariaDb => "OUTBOX_TEST_MARIADB_URL",

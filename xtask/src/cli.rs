@@ -14,6 +14,7 @@ Development tasks of this workspace.
 Usage: cargo xtask <task>
 
   services up [postgres] [mariadb] [kafka]   start the named servers, or all of them, and wait until they answer
+  services crash <server>..                  end servers without a word; `up` starts them with their ports and data
   services down                              stop exactly what `up` started and remove its data
   services env                               print the variables that tests read, for eval \"$(..)\"
   services status                            what runs where
@@ -40,6 +41,7 @@ pub(crate) enum Task {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ServicesAction {
     Up(Vec<Service>),
+    Crash(Vec<Service>),
     Down,
     Env,
     Status,
@@ -76,16 +78,17 @@ fn services(mut parser: Parser) -> anyhow::Result<Task> {
         }
     }
     let mut words = words.into_iter();
-    let action = words.next().context("services: one of up, down, env, status")?.string()?;
+    let action = words.next().context("services: one of up, crash, down, env, status")?.string()?;
     let named = words.map(|word| word.parse_with(str::parse)).collect::<Result<Vec<Service>, _>>()?;
     let action = match (action.as_str(), named.as_slice()) {
         ("up", []) => ServicesAction::Up(Service::ALL.to_vec()),
         ("up", _) => ServicesAction::Up(named),
+        ("crash", [_, ..]) => ServicesAction::Crash(named),
         ("down", []) => ServicesAction::Down,
         ("env", []) => ServicesAction::Env,
         ("status", []) => ServicesAction::Status,
         ("down" | "env" | "status", _) => bail!("services {action} takes no names: it is about all servers"),
-        _ => bail!("services {action}: one of up, down, env, status"),
+        _ => bail!("services {action}: one of up, down, env, status, or crash with names"),
     };
     Ok(Task::Services { action, dir })
 }

@@ -1,18 +1,22 @@
 //! Running something with all servers at hand: those that the environment names, and for the others our own.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 
 use crate::cli::service_list;
 use crate::interrupt::Interrupt;
-use crate::services::{Service, runs};
+use crate::services::{Fleet, Service, runs};
 use crate::workspace;
 
 /// What the tests read to learn what was left out, by name and separated by commas.
 pub(crate) const SKIP: &str = "OUTBOX_TEST_SKIP";
 
 /// Where each server is, and which were left out by request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Servers {
+    /// Goes with this run, and what was started in its subfolders with it.
+    pub(crate) folder: PathBuf,
     pub(crate) addresses: Vec<(Service, String)>,
     pub(crate) skipped: Vec<Service>,
 }
@@ -23,7 +27,16 @@ pub(crate) fn with_servers<T>(
     interrupt: &Interrupt,
     work: impl FnOnce(&Servers) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let mut servers = Servers { addresses: Vec::new(), skipped: skip };
+    let (mut fleet, folder) = runs::begin(&workspace::services_folder()?, interrupt.clone())?;
+    let result = servers(&mut fleet, folder.clone(), skip).and_then(|servers| work(&servers));
+    let ended = runs::end(fleet, &folder).context("cannot end the servers of this run");
+    let value = result?;
+    ended?;
+    Ok(value)
+}
+
+fn servers(fleet: &mut Fleet, folder: PathBuf, skip: Vec<Service>) -> anyhow::Result<Servers> {
+    let mut servers = Servers { folder, addresses: Vec::new(), skipped: skip };
     servers.skipped.extend(service_list(&std::env::var(SKIP).unwrap_or_default()).context(SKIP)?);
     servers.skipped.sort();
     servers.skipped.dedup();
@@ -40,19 +53,9 @@ pub(crate) fn with_servers<T>(
             _ => missing.push(service),
         }
     }
-    if missing.is_empty() {
-        return work(&servers);
-    }
-
-    let (mut fleet, folder) = runs::begin(&workspace::services_folder()?, interrupt.clone())?;
-    let result = fleet.up(&missing).and_then(|()| {
-        servers.addresses.extend(fleet.records().map(|(service, record)| (service, record.address.clone())));
-        work(&servers)
-    });
-    let ended = runs::end(fleet, &folder).context("cannot end the servers of this run");
-    let value = result?;
-    ended?;
-    Ok(value)
+    fleet.up(&missing)?;
+    servers.addresses.extend(fleet.records().map(|(service, record)| (service, record.address.clone())));
+    Ok(servers)
 }
 
 impl Servers {

@@ -14,6 +14,8 @@ pub(crate) fn run(skip: Vec<Service>, arguments: &[OsString]) -> anyhow::Result<
         let mut tests = cargo_test(arguments);
         tests.envs(servers.addresses.iter().map(|(service, address)| (service.variable(), address)));
         tests.env(SKIP, servers.skipped_names());
+        // For tests that need a server of their own, to crash it.
+        tests.env("OUTBOX_XTASK", std::env::current_exe()?).env("OUTBOX_TEST_RUN", &servers.folder);
         supervise::run(tests, &interrupt, None)
     })?;
     // Cargo's own code says whether it was the build or a test.

@@ -32,12 +32,27 @@ pub struct TestDatabase {
 
 /// A new database on the PostgreSQL server; `None` when it is left out by request.
 pub async fn postgres() -> Option<TestDatabase> {
-    on_server(Kind::Postgres, &Server::Postgres.address()?).await
+    Some(on_server(&Server::Postgres.address()?).await)
 }
 
 /// A new database on the MariaDB server; `None` when it is left out by request.
 pub async fn mariadb() -> Option<TestDatabase> {
-    on_server(Kind::MariaDb, &Server::MariaDb.address()?).await
+    Some(on_server(&Server::MariaDb.address()?).await)
+}
+
+/// A new database on another server than the shared one, such as an [`OwnServer`](crate::OwnServer), by the URL of a
+/// database on it.
+///
+/// # Panics
+///
+/// When the server does not answer, or its user may not create databases.
+pub async fn on_server(server: &str) -> TestDatabase {
+    let kind = if server.starts_with("postgres") { Kind::Postgres } else { Kind::MariaDb };
+    let (owner, url) = Owner::on_server(server).await;
+    let mut options = options(&url);
+    options.max_connections(10).acquire_timeout(Duration::from_secs(30));
+    let connection = Database::connect(options).await.expect("a connection to a database just created");
+    TestDatabase { kind, url, connection, _owner: owner }
 }
 
 /// A new SQLite file as we recommend to use it: WAL, several connections, foreign keys.
@@ -94,14 +109,6 @@ impl TestDatabase {
         configure(&mut options);
         Database::connect(options).await.expect("another connection to the test's database")
     }
-}
-
-async fn on_server(kind: Kind, server: &str) -> Option<TestDatabase> {
-    let (owner, url) = Owner::on_server(server).await;
-    let mut options = options(&url);
-    options.max_connections(10).acquire_timeout(Duration::from_secs(30));
-    let connection = Database::connect(options).await.expect("a connection to a database just created");
-    Some(TestDatabase { kind, url, connection, _owner: owner })
 }
 
 async fn in_file(configure: impl FnOnce(&mut ConnectOptions)) -> TestDatabase {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 
 /// Another account than ours: database servers refuse to run as root.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
     pub(crate) gid: u32,

@@ -16,6 +16,12 @@ pub(crate) fn run(action: &ServicesAction, dir: Option<PathBuf>) -> anyhow::Resu
     let mut fleet = Fleet::open(&dir, &cache, Interrupt::listen()?)?;
     match action {
         ServicesAction::Up(services) => fleet.up(services)?,
+        ServicesAction::Crash(services) => {
+            for service in services {
+                fleet.crash(*service)?;
+                println!("{service:8} crashed");
+            }
+        }
         ServicesAction::Down => {
             let running = fleet.records().count();
             fleet.down()?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,43 +47,63 @@ impl Fleet {
         self.state.services.iter().map(|(service, record)| (*service, record))
     }
 
-    /// Starts those of `services` that do not run, all at once, and returns when every one answers. After a failure
-    /// none of those is left.
+    /// Starts those of `services` that do not run, all at once, and returns when every one answers. One that ran
+    /// before starts on its old ports with its old data. After a failure no new one is left.
     pub(crate) fn up(&mut self, services: &[Service]) -> anyhow::Result<()> {
-        let mut touched = Vec::new();
-        let result = self.start(services, &mut touched);
+        let mut new = Vec::new();
+        let result = self.start(services, &mut new);
         if result.is_err() {
-            for service in touched {
-                self.stop(service)?;
+            for service in new {
+                self.stop(service).unwrap_or_else(|error| eprintln!("error: {error:#}"));
             }
         }
         result
     }
 
-    fn start(&mut self, services: &[Service], touched: &mut Vec<Service>) -> anyhow::Result<()> {
+    fn start(&mut self, services: &[Service], new: &mut Vec<Service>) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut launched = Vec::new();
         for &service in services {
-            if let Some(record) = self.state.services.get(&service) {
-                if is_up(service, record) {
+            self.interrupt.check()?;
+            match self.state.services.get(&service) {
+                Some(record) if is_up(service, record) => {
                     println!("{service:8} is already up at {}", record.address);
                     continue;
                 }
-                // It crashed, or the call that started it was killed: begin anew.
-                self.stop(service)?;
+                Some(Record { process: Some(process), .. }) => {
+                    // If it is there after all and does not answer, it is of no use.
+                    process.stop(stop_signal(service))?;
+                    launched.push((service, None, self.spawn(service)?));
+                    continue;
+                }
+                // The call that prepared it was killed.
+                Some(Record { process: None, .. }) => self.stop(service)?,
+                None => {}
             }
             let recipe = recipe(service, &self.cache)?;
-            self.interrupt.check()?;
-            touched.push(service);
+            new.push(service);
             let child = self.launch(service, recipe.as_ref())?;
-            launched.push((service, recipe, child));
+            launched.push((service, Some(recipe), child));
         }
         for (service, recipe, child) in launched {
-            self.wait(service, recipe.as_ref(), child)?;
-            let address = self.state.services.get(&service).map_or("", |record| record.address.as_str());
-            println!("{service:8} is up at {address} ({:.1} s)", started.elapsed().as_secs_f32());
+            self.wait(service, recipe.as_deref(), child)?;
+            println!(
+                "{service:8} is up at {} ({:.1} s)",
+                self.record(service)?.address,
+                started.elapsed().as_secs_f32()
+            );
         }
         Ok(())
+    }
+
+    /// Ends a server as a crash would, without a word to its clients. Its ports and data stay for the next `up`.
+    pub(crate) fn crash(&self, service: Service) -> anyhow::Result<()> {
+        let process = self.record(service)?.process.as_ref().with_context(|| format!("{service} was never up"))?;
+        process.stop(match service {
+            // "Immediate shutdown": nothing is flushed, the next start recovers. SIGKILL would leave its children.
+            Service::Postgres => Signal::QUIT,
+            Service::MariaDb | Service::Kafka => Signal::KILL,
+        })
     }
 
     /// Stops everything and removes its data.
@@ -106,44 +126,64 @@ impl Fleet {
             folder: place.folder.clone(),
             ports: place.ports.clone(),
             address: recipe.address(place.port()),
+            account,
+            command: Vec::new(),
             process: None,
         };
         self.state.services.insert(service, record.clone());
         self.state.save(&self.dir)?;
 
         let command = recipe.prepare(&place)?;
+        self.state.services.insert(service, Record { command, ..record });
         self.interrupt.check()?;
-        let child = spawn_detached(command, account, &place.log())?;
-        let process = Process::of(&child).with_context(|| tail(&place.log()))?;
+        self.spawn(service)
+    }
+
+    /// Starts the process of a server whose folder is prepared.
+    fn spawn(&mut self, service: Service) -> anyhow::Result<Child> {
+        let record = self.record(service)?.clone();
+        let log = log(&record.folder);
+        let (program, arguments) = record.command.split_first().context("no command")?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&record.folder);
+        let child = spawn_detached(command, record.account, &log)?;
+        let process = Process::of(&child).with_context(|| tail(&log))?;
         self.state.services.insert(service, Record { process: Some(process), ..record });
         self.state.save(&self.dir)?;
         Ok(child)
     }
 
-    fn wait(&mut self, service: Service, recipe: &dyn Recipe, mut child: Child) -> anyhow::Result<()> {
+    fn wait(&mut self, service: Service, recipe: Option<&dyn Recipe>, mut child: Child) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut attempt = 1;
         loop {
             self.interrupt.check()?;
-            let Some(record) = self.state.services.get(&service) else { bail!("{service} was stopped") };
-            let Err(reason) = probe::answers(service, record.ports.first().copied().unwrap_or_default()) else {
-                return Ok(());
-            };
+            let record = self.record(service)?;
             let log = log(&record.folder);
+            // First of all, lest somebody else's server on the same port answers for ours.
             if let Some(status) = child.try_wait()? {
                 let end = tail(&log);
-                if attempt == ATTEMPTS || !is_port_conflict(&end) {
-                    bail!("{service} ended ({status}) instead of answering; {end}");
+                match recipe {
+                    Some(recipe) if attempt < ATTEMPTS && is_port_conflict(&end) => {
+                        attempt += 1;
+                        self.stop(service)?;
+                        child = self.launch(service, recipe)?;
+                    }
+                    _ => bail!("{service} ended ({status}) instead of answering; {end}"),
                 }
-                attempt += 1;
-                self.stop(service)?;
-                child = self.launch(service, recipe)?;
-            } else if Instant::now() > deadline {
-                let end = tail(&log);
-                bail!("{service} did not answer within {} s ({reason}); {end}", PATIENCE.as_secs());
+            } else if let Err(reason) = probe::answers(service, record.port()) {
+                if Instant::now() > deadline {
+                    bail!("{service} did not answer within {} s ({reason}); {}", PATIENCE.as_secs(), tail(&log));
+                }
+            } else {
+                return Ok(());
             }
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    fn record(&self, service: Service) -> anyhow::Result<&Record> {
+        self.state.services.get(&service).with_context(|| format!("{service} is not up"))
     }
 
     fn stop(&mut self, service: Service) -> anyhow::Result<()> {
@@ -160,8 +200,7 @@ impl Fleet {
 }
 
 pub(crate) fn is_up(service: Service, record: &Record) -> bool {
-    record.process.as_ref().is_some_and(Process::is_alive)
-        && record.ports.first().is_some_and(|port| probe::answers(service, *port).is_ok())
+    record.process.as_ref().is_some_and(Process::is_alive) && probe::answers(service, record.port()).is_ok()
 }
 
 /// The signal by which a server ends without waiting for its clients.

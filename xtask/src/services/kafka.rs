@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::account::Account;
 use super::install;
-use super::launch::{Place, Recipe};
+use super::launch::{Place, Recipe, word};
 use super::process::run_to_end;
 
 const VERSION: &str = "4.1.0";
@@ -33,14 +33,11 @@ impl Kafka {
         Ok(Self { java, libs })
     }
 
-    fn java(&self, place: &Place) -> Command {
-        let mut command = Command::new(&self.java);
-        command
-            .args(["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"])
-            .arg("-cp")
-            .arg(self.libs.join("*"))
-            .current_dir(&place.folder);
-        command
+    fn java(&self) -> anyhow::Result<Vec<String>> {
+        let mut command = vec![word(&self.java)?];
+        command.extend(["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp"].map(str::to_owned));
+        command.push(word(self.libs.join("*"))?);
+        Ok(command)
     }
 }
 
@@ -53,21 +50,23 @@ impl Recipe for Kafka {
         2
     }
 
-    fn prepare(&self, place: &Place) -> anyhow::Result<Command> {
+    fn prepare(&self, place: &Place) -> anyhow::Result<Vec<String>> {
         let [port, controller] = place.ports[..] else { bail!("Kafka takes two ports") };
         let properties = place.folder.join("server.properties");
         fs::write(&properties, settings(port, controller, &place.data()))
             .with_context(|| format!("cannot write {}", properties.display()))?;
 
-        let mut format = self.java(place);
+        let java = self.java()?;
+        let mut format = Command::new(&self.java);
         // Any 16 bytes in base64 name a cluster; this one never meets another.
-        format.args(["kafka.tools.StorageTool", "format", "--cluster-id", "b3V0Ym94LXRlc3RzLTAwMQ", "--config"]);
-        format.arg(&properties);
+        format
+            .args(&java[1..])
+            .args(["kafka.tools.StorageTool", "format", "--cluster-id", "b3V0Ym94LXRlc3RzLTAwMQ", "--config"])
+            .arg(&properties)
+            .current_dir(&place.folder);
         run_to_end(format, place.account, &place.log()).context("cannot format Kafka's storage")?;
 
-        let mut server = self.java(place);
-        server.arg("kafka.Kafka").arg(&properties);
-        Ok(server)
+        Ok([java, vec!["kafka.Kafka".to_owned(), word(properties)?]].concat())
     }
 
     fn address(&self, port: u16) -> String {

@@ -1,7 +1,8 @@
 //! What a server's own file hands back: everything needed to start it, once.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use anyhow::Context;
 
 use super::account::Account;
 use super::service::Service;
@@ -42,8 +43,8 @@ pub(crate) trait Recipe {
         1
     }
 
-    /// Fills an empty folder and says how to start the server in the foreground.
-    fn prepare(&self, place: &Place) -> anyhow::Result<Command>;
+    /// Fills an empty folder and says how to start the server in the foreground: the program and its arguments.
+    fn prepare(&self, place: &Place) -> anyhow::Result<Vec<String>>;
 
     /// What a test needs to connect.
     fn address(&self, port: u16) -> String;
@@ -56,4 +57,10 @@ pub(crate) fn recipe(service: Service, cache: &Path) -> anyhow::Result<Box<dyn R
         Service::MariaDb => Box::new(mariadb::MariaDb::find()?),
         Service::Kafka => Box::new(kafka::Kafka::find(cache)?),
     })
+}
+
+/// A path as one of a command's words, which are written down.
+pub(crate) fn word(path: impl AsRef<Path>) -> anyhow::Result<String> {
+    let path = path.as_ref();
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
 }

@@ -1,6 +1,6 @@
 //! Real servers for tests: PostgreSQL, MariaDB and Kafka as plain processes on the loopback interface.
 //!
-//! [`fleet::Fleet`] is the servers of one folder; one file per server says how it is prepared and started; the rest
+//! [`Fleet`] is the servers of one folder; one file per server says how it is prepared and started; the rest
 //! are the parts they share.
 
 mod account;
@@ -18,4 +18,5 @@ pub(crate) mod runs;
 mod service;
 mod state;
 
+pub(crate) use fleet::Fleet;
 pub(crate) use service::Service;

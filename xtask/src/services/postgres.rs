@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::account::Account;
 use super::install;
-use super::launch::{Place, Recipe};
+use super::launch::{Place, Recipe, word};
 use super::process::run_to_end;
 
 /// Durability stays as installed (`fsync`, `synchronous_commit`): tests kill servers and count what is left.
@@ -40,7 +40,7 @@ impl Recipe for Postgres {
         Account::for_server(&["postgres"])
     }
 
-    fn prepare(&self, place: &Place) -> anyhow::Result<Command> {
+    fn prepare(&self, place: &Place) -> anyhow::Result<Vec<String>> {
         let mut initdb = Command::new(self.bin.join("initdb"));
         initdb
             .arg("--pgdata")
@@ -51,11 +51,9 @@ impl Recipe for Postgres {
             .current_dir(&place.folder);
         run_to_end(initdb, place.account, &place.log()).context("cannot create a PostgreSQL cluster")?;
 
-        let mut server = Command::new(self.bin.join("postgres"));
-        server.arg("-D").arg(place.data()).arg("-p").arg(place.port().to_string()).current_dir(&place.folder);
-        for setting in SETTINGS {
-            server.args(["-c", setting]);
-        }
+        let mut server = vec![word(self.bin.join("postgres"))?, "-D".to_owned(), word(place.data())?];
+        server.push(format!("-p{}", place.port()));
+        server.extend(SETTINGS.iter().map(|setting| format!("-c{setting}")));
         Ok(server)
     }
 

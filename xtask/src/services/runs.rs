@@ -28,8 +28,14 @@ pub(crate) fn begin(cache: &Path, interrupt: Interrupt) -> anyhow::Result<(Fleet
     Ok((Fleet::open(&run, cache, interrupt)?, run))
 }
 
-/// Stops the servers of a run and removes its folder.
+/// Stops the servers of a run, those that single tests started in its subfolders too, and removes its folder.
 pub(crate) fn end(mut fleet: Fleet, run: &Path) -> anyhow::Result<()> {
     fleet.down()?;
+    for folder in fs::read_dir(run).with_context(|| format!("cannot list {}", run.display()))? {
+        let folder = folder?.path();
+        if folder.is_dir() {
+            Fleet::open(&folder, &folder, Interrupt::default())?.down()?;
+        }
+    }
     fs::remove_dir_all(run).with_context(|| format!("cannot remove {}", run.display()))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use super::account::Account;
 use super::process::Process;
 use super::service::Service;
 
@@ -25,7 +26,16 @@ pub(crate) struct Record {
     pub(crate) ports: Vec<u16>,
     /// What a test needs to connect.
     pub(crate) address: String,
+    pub(crate) account: Option<Account>,
+    /// The program and its arguments, with which it can be started again.
+    pub(crate) command: Vec<String>,
     pub(crate) process: Option<Process>,
+}
+
+impl Record {
+    pub(crate) fn port(&self) -> u16 {
+        self.ports.first().copied().unwrap_or_default()
+    }
 }
 
 impl State {
