@@ -9,7 +9,7 @@ use crate::meta::{self, query};
 use crate::migration::name_of;
 use crate::names::Table;
 use crate::options::Options;
-use crate::run::Job;
+use crate::run::{Job, PATIENCE};
 use crate::sql::{self, Step};
 
 /// The order in which they are dropped: the one that says that all is there goes last.
@@ -137,7 +137,11 @@ impl Work<'_> {
                 self.step(&Step::new("lock the tables", sql)).await?;
             }
             DbBackend::MySql => {
-                self.step(&Step::new("lock the tables", format!("LOCK TABLES {}", list(" WRITE")))).await?;
+                self.step(&Step::new(
+                    "lock the tables",
+                    format!("LOCK TABLES {} WAIT {}", list(" WRITE"), PATIENCE.as_secs()),
+                ))
+                .await?;
             }
             _ => {}
         }
