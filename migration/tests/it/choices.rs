@@ -1,11 +1,11 @@
 //! Prefix, schema, shard count and payload column, and tables that do not fit them.
 
-use outbox_migration::sea_orm::{DbBackend, DbErr, TransactionTrait};
+use outbox_migration::sea_orm::{ConnectOptions, Database, DbBackend, DbErr, TransactionTrait};
 use outbox_migration::{
     CheckError, MigrateError, Migrator, Options, OutboxMigrator, Payload, Status, TableNames, check,
 };
 
-use crate::support::{Scratch, count, execute, on_each_database, tables, texts, unique};
+use crate::support::{Scratch, count, execute, on_each_database, scratch, tables, texts, unique};
 
 on_each_database! {
     other_options_are_refused
@@ -70,6 +70,12 @@ async fn foreign_tables_are_left_alone(Scratch { db, .. }: Scratch) {
     assert!(matches!(&error, MigrateError::Foreign { table } if table.contains("outbox_event")), "{error}");
     assert!(!OutboxMigrator::default().down(&db).await.unwrap());
     assert_eq!(tables(&db).await, ["outbox_event"]);
+
+    execute(&db, "CREATE TABLE outbox_meta (name VARCHAR(9), value VARCHAR(9))").await;
+    execute(&db, "INSERT INTO outbox_meta VALUES ('a', 'b')").await;
+    assert!(matches!(OutboxMigrator::default().up(&db).await, Err(MigrateError::Foreign { .. })));
+    assert!(matches!(OutboxMigrator::default().down(&db).await, Err(MigrateError::Foreign { .. })));
+    assert_eq!(tables(&db).await, ["outbox_event", "outbox_meta"]);
 }
 
 async fn an_unfinished_run_is_completed(Scratch { db, .. }: Scratch) {
@@ -106,6 +112,9 @@ async fn other_versions_are_refused(Scratch { db, .. }: Scratch) {
         let error = check(&db, &TableNames::default()).await.unwrap_err();
         assert!(matches!(&error, CheckError::Mismatch(mismatch) if mismatch.what == name), "{error}");
         assert!(matches!(OutboxMigrator::default().up(&db).await, Err(MigrateError::Mismatch(_))));
+        if name == "schema_version" {
+            assert!(matches!(OutboxMigrator::default().down(&db).await, Err(MigrateError::Mismatch(_))));
+        }
         execute(&db, &format!("UPDATE outbox_meta SET value = '{was}' WHERE name = '{name}'")).await;
     }
     check(&db, &TableNames::default()).await.unwrap();
@@ -121,4 +130,30 @@ async fn checking_never_aborts_a_transaction(Scratch { db, .. }: Scratch) {
     execute(&txn, "INSERT INTO cake VALUES (2)").await;
     txn.commit().await.unwrap();
     assert_eq!(count(&db, "cake").await, 2);
+}
+
+/// A tenant per schema: `up` and `down` mean the connection's own one, `check` looks where statements would.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_path_is_followed() {
+    let Some(Scratch { db, url, .. }) = scratch("postgres").await else { return };
+    execute(&db, "CREATE SCHEMA tenant").await;
+    let mut connect = ConnectOptions::new(&url);
+    connect.set_schema_search_path("tenant,public").sqlx_logging(false);
+    let tenant = Database::connect(connect).await.unwrap();
+    let small = OutboxMigrator::new(Options::default().shards(2).unwrap());
+
+    Migrator::up(&db, None).await.unwrap();
+    assert_eq!(check(&tenant, &TableNames::default()).await.unwrap().shard_count, 64);
+    assert!(small.up(&tenant).await.unwrap());
+    assert_eq!(check(&tenant, &TableNames::default()).await.unwrap().shard_count, 2);
+    assert_eq!(check(&db, &TableNames::default()).await.unwrap().shard_count, 64);
+    assert!(small.down(&tenant).await.unwrap());
+    assert!(!small.down(&tenant).await.unwrap());
+    assert_eq!(check(&tenant, &TableNames::default()).await.unwrap().shard_count, 64);
+
+    connect = ConnectOptions::new(&url);
+    connect.set_schema_search_path("nowhere").sqlx_logging(false);
+    let nowhere = Database::connect(connect).await.unwrap();
+    let error = DbErr::from(small.up(&nowhere).await.unwrap_err()).to_string();
+    assert!(error.contains("no schema has been selected"), "{error}");
 }

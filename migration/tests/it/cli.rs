@@ -1,6 +1,7 @@
 //! The program `outbox-migrate`.
 
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use outbox_migration::{TableNames, check};
 
@@ -9,6 +10,7 @@ use crate::support::{Scratch, count, execute, insert_event, on_each_database, ta
 on_each_database! {
     up_status_down
     four_processes_at_once
+    a_killed_process_harms_nothing
 }
 
 fn program(url: &str, arguments: &str) -> Command {
@@ -55,6 +57,21 @@ async fn four_processes_at_once(Scratch { db, url, .. }: Scratch) {
     assert_eq!(said.iter().filter(|(_, text)| text.starts_with("made")).count(), 1, "{said:?}");
     check(&db, &TableNames::default()).await.unwrap();
     assert_eq!(count(&db, "outbox_shard").await, 64);
+}
+
+async fn a_killed_process_harms_nothing(Scratch { db, url, .. }: Scratch) {
+    for millis in [5, 10, 20, 40, 80] {
+        let mut child = program(&url, "up").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Somewhere in the middle, wherever that is on this machine.
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (good, text) = run(&url, "up");
+        assert!(good, "after {millis} ms: {text}");
+        check(&db, &TableNames::default()).await.unwrap();
+        assert_eq!(count(&db, "outbox_shard").await, 64);
+        assert!(run(&url, "down").0);
+    }
 }
 
 #[test]
