@@ -78,7 +78,7 @@ async fn small_batches_in_flight_behind_a_refused_one_do_not_pass_either() {
 /// A broker takes any first sequence number from a producer that it does not know in a partition.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_first_message_of_a_partition_is_not_passed() {
-    poisoned_run("poison-first", &[0, 2], "1").await;
+    poisoned_run("poison-first", &[0], "1").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

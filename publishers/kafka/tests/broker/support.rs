@@ -164,6 +164,7 @@ pub(crate) async fn see_through(publisher: &KafkaPublisher, mut messages: Vec<Me
         publisher.publish(recorder.deliveries(messages.iter().cloned())).await;
         drop(recorder.all(messages.len(), Duration::from_secs(60)).await);
         let reports = std::mem::take(&mut *recorder.0.lock().unwrap());
+        assert_prefixes(&messages, &reports);
         messages.retain_mut(|message| match &reports[&u64::try_from(message.seq).unwrap()][0] {
             Outcome::Delivered => false,
             Outcome::Withheld => true,
@@ -179,6 +180,20 @@ pub(crate) async fn see_through(publisher: &KafkaPublisher, mut messages: Vec<Me
         });
     }
     fate
+}
+
+/// Fails when a message was delivered although an earlier one of its key was not.
+pub(crate) fn assert_prefixes(messages: &[Message], reports: &BTreeMap<u64, Vec<Outcome>>) {
+    let mut ended: BTreeMap<&str, i64> = BTreeMap::new();
+    for message in messages {
+        let key = message.envelope.key.as_deref().unwrap();
+        let outcome = &reports[&u64::try_from(message.seq).unwrap()][0];
+        match (ended.get(key), outcome) {
+            (Some(gap), Outcome::Delivered) => panic!("{key}: {} was delivered behind {gap}", message.seq),
+            (None, Outcome::Delivered) => {}
+            _ => drop(ended.entry(key).or_insert(message.seq)),
+        }
+    }
 }
 
 /// A record as a consumer sees it.
