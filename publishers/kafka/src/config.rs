@@ -210,3 +210,137 @@ fn librdkafka_takes(setting: &str, value: &str, secrets: &Secrets) -> Result<(),
 fn is_unknown(code: rdkafka::types::RDKafkaConfRes) -> bool {
     code.is_error() && code == rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> KafkaPublisherBuilder {
+        KafkaPublisher::builder("127.0.0.1:1")
+    }
+
+    #[test]
+    fn settings_that_would_break_a_promise_are_refused_by_name() {
+        for (setting, value) in [
+            ("enable.idempotence", "false"),
+            ("acks", "1"),
+            ("request.required.acks", "0"),
+            ("max.in.flight", "6"),
+            ("max.in.flight.requests.per.connection", "1000000"),
+            ("enable.gapless.guarantee", "false"),
+            ("partitioner", "consistent_random"),
+            ("allow.auto.create.topics", "true"),
+            ("message.timeout.ms", "30000"),
+            ("delivery.timeout.ms", "30000"),
+            ("retries", "3"),
+            ("message.send.max.retries", "0"),
+            ("delivery.report.only.error", "true"),
+            ("queuing.strategy", "lifo"),
+            ("linger.ms", "101"),
+            ("queue.buffering.max.ms", "1000"),
+            ("transactional.id", "outbox"),
+        ] {
+            let error = builder().set(setting, value).build().unwrap_err();
+            assert!(matches!(&error, ConfigError::Conflict { setting: named, .. } if named == setting), "{error}");
+            assert!(error.to_string().starts_with(setting), "{error}");
+        }
+        let error = builder().linger(Duration::from_secs(1)).build().unwrap_err();
+        assert!(matches!(error, ConfigError::Conflict { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_agrees_with_the_promises_may_be_said_again() {
+        let builder = builder()
+            .set("enable.idempotence", "true")
+            .set("request.required.acks", "-1")
+            .set("max.in.flight", "1")
+            .set("partitioner", "murmur2_random")
+            .set("delivery.timeout.ms", "0")
+            .set("queue.buffering.max.ms", "0.5")
+            .set("compression.codec", "gzip");
+        let settings = Settings::new(&builder.given, builder.delivery_timeout).unwrap();
+        let config = settings.pipelined(None);
+        assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
+        assert_eq!(config.get("linger.ms"), Some("0.5"));
+        assert_eq!(config.get("compression.type"), Some("gzip"));
+        assert!(
+            ["max.in.flight", "queue.buffering.max.ms", "compression.codec"].iter().all(|s| config.get(s).is_none())
+        );
+        drop(builder.build().unwrap());
+    }
+
+    #[test]
+    fn mistakes_are_found_before_anything_is_connected() {
+        let error = builder().set("no.such.setting", "1").build().unwrap_err();
+        assert_eq!(error, ConfigError::Unknown { setting: "no.such.setting".to_owned() });
+        let error = builder().set("socket.timeout.ms", "soon").build().unwrap_err();
+        assert!(matches!(&error, ConfigError::Invalid { setting, .. } if setting == "socket.timeout.ms"), "{error}");
+        let error = builder().set("client.id", "a\0b").build().unwrap_err();
+        assert!(matches!(error, ConfigError::Invalid { .. }), "{error}");
+        let error = builder().max_message_bytes(1).build().unwrap_err();
+        assert!(matches!(&error, ConfigError::Invalid { setting, .. } if setting == "message.max.bytes"), "{error}");
+    }
+
+    #[test]
+    fn every_promise_is_in_the_configuration() {
+        let settings = Settings::new(&builder().given, Duration::MAX).unwrap();
+        let config = settings.pipelined(Some(5000));
+        for (setting, value) in [
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("max.in.flight.requests.per.connection", "5"),
+            ("partitioner", "murmur2_random"),
+            ("enable.gapless.guarantee", "true"),
+            ("allow.auto.create.topics", "false"),
+            ("message.timeout.ms", "0"),
+            ("batch.size", "5000"),
+        ] {
+            assert_eq!(config.get(setting), Some(value), "{setting}");
+        }
+        assert_eq!(settings.one_by_one().get("batch.num.messages"), Some("1"));
+    }
+
+    #[test]
+    fn secrets_are_in_no_debug_output_and_no_error() {
+        let secrets = [
+            "sasl.password",
+            "sasl.username",
+            "ssl.key.password",
+            "ssl.key.pem",
+            "ssl.keystore.password",
+            "ssl.certificate.pem",
+            "sasl.oauthbearer.config",
+            "sasl.oauthbearer.client.secret",
+            "sasl.jaas.config",
+            "my.token",
+        ];
+        let mut builder = builder();
+        for (n, setting) in secrets.iter().enumerate() {
+            builder = builder.set(*setting, format!("canary-{n}"));
+        }
+        let shown = format!("{builder:?} {builder:#?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(shown.contains("sasl.password") && shown.contains(REDACTED), "{shown}");
+
+        // An error about the setting itself.
+        for setting in secrets {
+            let outcome = self::builder().set(setting, "canary-alone").build();
+            let shown = outcome.map_or_else(|error| format!("{error} {error:?}"), |made| format!("{made:?}"));
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+        let with_password = self::builder().set("sasl.password", "canary").set("sasl.username", "canary").build();
+        let shown = format!("{with_password:?} {:#?}", with_password.as_ref().unwrap());
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+
+    #[test]
+    fn texts_from_elsewhere_lose_their_secrets() {
+        let given = BTreeMap::from([
+            ("sasl.password".to_owned(), "canary".to_owned()),
+            ("ssl.key.pem".to_owned(), "canary-and-more\n".to_owned()),
+            ("client.id".to_owned(), "shop".to_owned()),
+        ]);
+        let hidden = Secrets::of(&given).hide("shop: canary-and-more, canary");
+        assert_eq!(hidden, "shop: [redacted], [redacted]");
+    }
+}

@@ -29,3 +29,24 @@ fn murmur2(data: &[u8]) -> u32 {
     hash = hash.wrapping_mul(M);
     hash ^ (hash >> 15)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed with the Java client, see the head of the file.
+    #[test]
+    fn keys_hash_and_fall_like_in_the_java_client() {
+        let vectors = include_str!("../tests/murmur2.tsv");
+        let mut count = 0;
+        for line in vectors.lines().filter(|line| !line.starts_with('#')) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let (key, hash) = (fields[0].as_bytes(), fields[1].parse::<i32>().unwrap());
+            assert_eq!(murmur2(key) as i32, hash, "{}", fields[0]);
+            assert_eq!(partition(key, 12), fields[2].parse::<usize>().unwrap());
+            assert_eq!(partition(key, 7), fields[3].parse::<usize>().unwrap());
+            count += 1;
+        }
+        assert!(count > 20);
+    }
+}

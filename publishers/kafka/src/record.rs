@@ -78,3 +78,87 @@ fn each_header(message: &Message, mut write: impl FnMut(&str, &str)) {
         write(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outbox_core::{Envelope, Headers, Shard};
+
+    use super::*;
+
+    fn message() -> Message {
+        let id: uuid::Uuid = "018f3b2e-7c1a-7e3d-9f42-0a1b2c3d4e5f".parse().unwrap();
+        let mut own = Headers::new();
+        own.set("traceparent", "00-aa-bb-01").unwrap();
+        own.set("empty", "").unwrap();
+        let envelope = Envelope {
+            id: id.into(),
+            aggregate_type: "order".to_owned(),
+            aggregate_id: Some("o-ü".to_owned()),
+            aggregate_version: Some(-3),
+            event_type: "order.placed".to_owned(),
+            event_version: 2,
+            topic: "orders".to_owned(),
+            key: Some("o-ü".to_owned()),
+            payload: None,
+            content_type: "application/json".to_owned(),
+            headers: own,
+            created_at: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
+            delay: None,
+        };
+        Message { envelope, seq: i64::MAX, shard: Shard::new(1), attempts: 0, origin: Origin::Staged }
+    }
+
+    fn written(message: &Message) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        each_header(message, |name, value| all.push((name.to_owned(), value.to_owned())));
+        all
+    }
+
+    fn names(message: &Message) -> Vec<String> {
+        written(message).into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// A change here breaks consumers.
+    #[test]
+    fn golden_headers() {
+        let expected = [
+            ("outbox-event-id", "018f3b2e-7c1a-7e3d-9f42-0a1b2c3d4e5f"),
+            ("outbox-event-type", "order.placed"),
+            ("outbox-event-version", "2"),
+            ("outbox-aggregate-type", "order"),
+            ("outbox-aggregate-id", "o-ü"),
+            ("outbox-aggregate-version", "-3"),
+            ("outbox-seq", "9223372036854775807"),
+            ("content-type", "application/json"),
+            ("outbox-origin", "delayed"),
+            ("traceparent", "00-aa-bb-01"),
+            ("empty", ""),
+        ];
+        let delayed = Message { origin: Origin::Delayed, ..message() };
+        assert_eq!(written(&delayed), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn what_an_event_does_not_have_is_absent() {
+        let mut bare = message();
+        bare.envelope.aggregate_id = None;
+        bare.envelope.aggregate_version = None;
+        bare.envelope.headers = Headers::new();
+        let expected = [
+            headers::EVENT_ID,
+            headers::EVENT_TYPE,
+            headers::EVENT_VERSION,
+            headers::AGGREGATE_TYPE,
+            headers::SEQ,
+            headers::CONTENT_TYPE,
+        ];
+        assert_eq!(names(&bare), expected);
+    }
+
+    #[test]
+    fn the_timestamp_is_in_milliseconds_and_never_taken_for_now() {
+        assert_eq!(timestamp(message().envelope.created_at), 1_700_000_000_123);
+        assert_eq!(timestamp(SystemTime::UNIX_EPOCH), 1);
+        assert_eq!(timestamp(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), 1);
+    }
+}
