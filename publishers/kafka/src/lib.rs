@@ -90,6 +90,8 @@
 mod config;
 mod context;
 mod error;
+mod feed;
+mod inner;
 mod pipeline;
 mod placement;
 mod publisher;

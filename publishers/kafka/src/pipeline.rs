@@ -5,29 +5,26 @@
 //! takes *any* first sequence number, so what was in flight behind a refused *first* request would be written: hence
 //! the first keyed message of a partition, the probe, goes alone, and the others wait for its acknowledgement.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use outbox_core::{OrderKey, PublishErrorKind};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::context::Reporter;
-use crate::error::{classify, publish_error};
-use crate::placement;
-use crate::publisher::Inner;
-use crate::session::{Ending, Gate, Lane, Producer, Session, send};
+use crate::inner::Inner;
+use crate::session::{Ending, Gate, Lane};
 use crate::settle::{Failure, settle};
 use crate::sync::lock;
 use crate::ticket::{Gauge, Ticket};
 
 /// Brokers forget producers that are silent (for a day, unless configured otherwise); a partition that was quiet for
 /// this long is probed again.
-const REMEMBERED: Duration = Duration::from_secs(600);
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Whether the broker knows this producer in a partition.
 #[derive(Debug, Clone, Copy)]
-enum Standing {
+pub(crate) enum Standing {
     Unproven,
     Probing,
     Proven { last_used: Instant },
@@ -38,7 +35,7 @@ pub(crate) struct Pipeline {
     inner: Weak<Inner>,
     gauge: Arc<Gauge>,
     /// Topics that are known to exist, with the standing of each partition.
-    topics: Mutex<HashMap<String, Vec<Standing>>>,
+    pub(crate) topics: Mutex<HashMap<String, Vec<Standing>>>,
     /// Topics that nobody could tell about, and when that was.
     unknown: Mutex<HashMap<String, Instant>>,
     failures: Mutex<Vec<Failure>>,
@@ -141,7 +138,7 @@ impl Lane for Pipeline {
 impl Pipeline {
     fn hand_over(&self, failures: Vec<Failure>, ending: Option<&Ending>, timeout: Duration) {
         let inner = self.inner.upgrade();
-        let last_error = inner.as_ref().map(|inner| inner.notes().last_error()).unwrap_or_default();
+        let last_error = inner.as_ref().map(|inner| inner.notes.last_error()).unwrap_or_default();
         let left = settle(failures, ending, timeout, &last_error);
         let Some(inner) = inner else { return }; // the suspects report themselves
         inner.trouble(left.troubled);
@@ -152,137 +149,5 @@ impl Pipeline {
             );
             inner.send_alone(left.suspects);
         }
-    }
-}
-
-/// How far one turn of a [`Feed`] got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// There is more to do at once.
-    More,
-    /// librdkafka's queue is full.
-    Full,
-    /// The rest waits for probes.
-    Probing,
-    /// Everything is enqueued or reported.
-    Done,
-    /// The session has ended.
-    Ended,
-}
-
-/// What is left of a batch on its way into the pipeline of one session.
-///
-/// It is never continued in another session: what came before it may not have been delivered.
-pub(crate) struct Feed {
-    session: Arc<Session<Pipeline>>,
-    left: VecDeque<Ticket>,
-    /// Messages that wait for the probe of their partition, in order, ...
-    waiting: VecDeque<Ticket>,
-    /// ... and these partitions, so that nothing of them passes.
-    held: HashSet<(String, usize)>,
-    /// Keys with a message that was refused before it was sent.
-    stopped: HashSet<OrderKey>,
-}
-
-impl Feed {
-    pub(crate) fn new(session: Arc<Session<Pipeline>>, tickets: VecDeque<Ticket>) -> Self {
-        Self { session, left: tickets, waiting: VecDeque::new(), held: HashSet::new(), stopped: HashSet::new() }
-    }
-
-    /// Enqueues up to a few hundred messages without blocking.
-    pub(crate) fn turn(&mut self) -> Turn {
-        const MESSAGES: usize = 256;
-        let lane = Arc::clone(&self.session.lane);
-        let turn = lane.gate.with(|producer| {
-            let mut topics = lock(&lane.topics);
-            let now = Instant::now();
-            for _ in 0..MESSAGES {
-                let Some(ticket) = self.left.pop_front() else {
-                    if self.waiting.is_empty() {
-                        return Turn::Done;
-                    }
-                    self.left = std::mem::take(&mut self.waiting);
-                    self.held.clear();
-                    return Turn::Probing;
-                };
-                if let Some(turn) = self.route(producer, &mut topics, ticket, now) {
-                    return turn;
-                }
-            }
-            Turn::More
-        });
-        let turn = turn.unwrap_or(Turn::Ended);
-        if turn == Turn::Ended {
-            self.left.drain(..).for_each(Ticket::withheld);
-            self.waiting.drain(..).for_each(Ticket::withheld);
-        }
-        turn
-    }
-
-    fn route(
-        &mut self,
-        producer: &Producer<Pipeline>,
-        topics: &mut HashMap<String, Vec<Standing>>,
-        mut ticket: Ticket,
-        now: Instant,
-    ) -> Option<Turn> {
-        let message = Arc::clone(&ticket.message);
-        let topic = &message.envelope.topic;
-        let Some(known) = topics.get_mut(topic) else {
-            // A message of this topic has just failed, perhaps one of this key: nothing may pass it.
-            ticket.withheld();
-            return None;
-        };
-        let mut before = None;
-        if let Some(key) = &message.envelope.key {
-            if !self.stopped.is_empty() && message.order_key().is_some_and(|key| self.stopped.contains(&key)) {
-                ticket.withheld();
-                return None;
-            }
-            let partition = placement::partition(key.as_bytes(), known.len());
-            let held = !self.held.is_empty() && self.held.contains(&(topic.clone(), partition));
-            let standing = &mut known[partition];
-            before = Some((partition, *standing));
-            ticket.partition = Some(partition);
-            match standing {
-                _ if held => {
-                    self.waiting.push_back(ticket);
-                    return None;
-                }
-                Standing::Proven { last_used } if now.duration_since(*last_used) < REMEMBERED => *last_used = now,
-                Standing::Probing => {
-                    self.held.insert((topic.clone(), partition));
-                    self.waiting.push_back(ticket);
-                    return None;
-                }
-                Standing::Unproven | Standing::Proven { .. } => {
-                    ticket.probe = true;
-                    *standing = Standing::Probing;
-                }
-            }
-        }
-        let (code, mut ticket) = send(producer, ticket).err()?;
-        if let Some((partition, standing)) = before {
-            known[partition] = standing;
-            ticket.probe = false;
-        }
-        match code {
-            Code::QueueFull => {
-                self.left.push_front(ticket);
-                return Some(Turn::Full);
-            }
-            Code::Fatal => {
-                self.left.push_front(ticket);
-                return Some(Turn::Ended);
-            }
-            code => {
-                self.stopped.extend(message.order_key());
-                if classify(code) == PublishErrorKind::Unreachable {
-                    topics.remove(topic);
-                }
-                ticket.failed(publish_error(code, "librdkafka did not take the message"));
-            }
-        }
-        None
     }
 }

@@ -13,7 +13,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::context::Reporter;
 use crate::error::{classify, overdue, publish_error};
-use crate::publisher::Inner;
+use crate::inner::Inner;
 use crate::session::{Ending, Gate, Lane, Producer, send};
 use crate::sync::lock;
 use crate::ticket::Ticket;
@@ -188,7 +188,7 @@ impl Lane for Solo {
         }
         let stalled = matches!(ending, Ending::Stalled);
         let late = |ticket: &Ticket| stalled && ticket.batch.since.elapsed() > delivery_timeout;
-        let last_error = self.inner.upgrade().map(|inner| inner.notes().last_error()).unwrap_or_default();
+        let last_error = self.inner.upgrade().map(|inner| inner.notes.last_error()).unwrap_or_default();
         for (ticket, code) in returned {
             match code {
                 Code::PurgeInflight => ticket.unknown(),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use outbox_core::{Message, Publisher};
 use outbox_kafka::KafkaPublisher;
 
-use crate::support::{Recorder, assert_in_order, brokers, create_topic, message, read_topic, see_through, unique};
+use crate::support::{
+    Recorder, assert_in_order, brokers, create_topic, message, raise_limit, read_topic, see_through, unique,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 /// Over the limit of the topics below, and not compressible.
@@ -142,4 +144,33 @@ async fn a_message_over_the_publishers_own_limit_is_rejected_alone() {
     assert!(reports[&2].starts_with("Rejected"), "{}", reports[&2]);
     assert_eq!(reports[&4], "withheld");
     assert!([0, 1, 3, 5].iter().all(|seq| reports[seq] == "delivered"), "{reports:?}");
+}
+
+/// Nobody gives up: three processors share a publisher, some messages are over the topic's limit, and after a while an
+/// operator raises it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_messages_that_are_accepted_later_leave_no_trace() {
+    let Some(brokers) = brokers() else { return };
+    let topic = unique("repaired");
+    create_topic(&brokers, &topic, 3, &[("max.message.bytes", "4000")]).await;
+    let publisher = std::sync::Arc::new(KafkaPublisher::connect(&brokers).unwrap());
+    let mut processors = tokio::task::JoinSet::new();
+    for processor in 0..3_i64 {
+        let messages = (0..600).map(|n| {
+            let poisoned = [7, 200, 201, 399].contains(&(n + processor));
+            let payload = if poisoned { poison() } else { b"{}".to_vec() };
+            message(&topic, Some(&format!("{processor}-{}", n % 10)), processor * 1000 + n, payload)
+        });
+        let (publisher, messages) = (std::sync::Arc::clone(&publisher), messages.collect());
+        processors.spawn(async move { see_through(&publisher, messages, u32::MAX).await });
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(read_topic(&brokers, &topic).await.len() < 1800, "nothing was refused");
+    raise_limit(&brokers, &topic).await;
+    for fate in processors.join_all().await {
+        assert!(fate.rejections.values().sum::<u32>() > 0, "{fate:?}");
+    }
+    let records = read_topic(&brokers, &topic).await;
+    assert_in_order(&records);
+    assert_eq!(records.len(), 1800, "every message exactly once");
 }
