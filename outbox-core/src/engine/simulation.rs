@@ -173,7 +173,11 @@ impl World {
     }
 
     fn stuck(&self) -> Vec<String> {
-        self.nodes.iter().flat_map(|node| &node.engine).map(|engine| format!("{:?} {:?}", engine.lanes, engine.topics)).collect()
+        self.nodes
+            .iter()
+            .flat_map(|node| &node.engine)
+            .map(|engine| format!("{:?} {:?}", engine.lanes, engine.topics))
+            .collect()
     }
 
     fn heal(&mut self) {
@@ -189,7 +193,14 @@ impl World {
     }
 
     fn step(&mut self, action: Action) {
-        if std::env::var("KEY").is_ok() { match &action { Action::Crash(n)=>eprintln!("{:?} crash {n} shard",self.now), Action::Pause(n,d)=>eprintln!("{:?} pause {n} {d:?} shard",self.now), Action::Commit(1,_,ids,c)=>eprintln!("{:?} commit shard {ids:?} {c}",self.now),_=>{} }}
+        if std::env::var("KEY").is_ok() {
+            match &action {
+                Action::Crash(n) => eprintln!("{:?} crash {n} shard", self.now),
+                Action::Pause(n, d) => eprintln!("{:?} pause {n} {d:?} shard", self.now),
+                Action::Commit(1, _, ids, c) => eprintln!("{:?} commit shard {ids:?} {c}", self.now),
+                _ => {}
+            }
+        }
         match action {
             Action::Restart(n) if self.nodes[n].engine.is_none() => {
                 self.nodes[n].life += 1;
@@ -222,10 +233,37 @@ impl World {
             }
             Action::Requeue => self.requeue(),
             Action::Poll(n, life) => self.deliver(n, life, None),
-            Action::Arrive(n, life, event) => { let now=self.now; self.trace(&format!("{now:?} arrive node{n} {event:?}")); self.deliver(n, life, Some(event)); if let Ok(sh)=std::env::var("SHARD") { let sh=crate::Shard::new(sh.parse().unwrap()); let t = self.nodes[n].engine.as_ref().and_then(|e| e.lanes.get(&sh)).map(|l| format!("    lane {l:?} {:?}", self.nodes[n].engine.as_ref().unwrap().topics)); if let Some(t)=t { self.trace_last(&t); } }},
-            Action::Call(n, life, effect, asked) => { let now=self.now; self.trace(&format!("{now:?} call node{n} {effect:?}")); self.call(n, life, effect, asked)},
+            Action::Arrive(n, life, event) => {
+                let now = self.now;
+                self.trace(&format!("{now:?} arrive node{n} {event:?}"));
+                self.deliver(n, life, Some(event));
+                if let Ok(sh) = std::env::var("SHARD") {
+                    let sh = crate::Shard::new(sh.parse().unwrap());
+                    let t = self.nodes[n]
+                        .engine
+                        .as_ref()
+                        .and_then(|e| e.lanes.get(&sh))
+                        .map(|l| format!("    lane {l:?} {:?}", self.nodes[n].engine.as_ref().unwrap().topics));
+                    if let Some(t) = t {
+                        self.trace_last(&t);
+                    }
+                }
+            }
+            Action::Call(n, life, effect, asked) => {
+                let now = self.now;
+                self.trace(&format!("{now:?} call node{n} {effect:?}"));
+                self.call(n, life, effect, asked)
+            }
             Action::Append { node, life, token, message, outcome, persist } => {
-                if std::env::var("KEY").is_ok_and(|k| k==self.key_of[&message.id()].to_string()) { eprintln!("{:?} node{node}/{life} shard {} seq {} {} {outcome:?} persist {persist}", self.now, message.shard, message.seq, message.id()); }
+                if std::env::var("KEY").is_ok_and(|k| k == self.key_of[&message.id()].to_string()) {
+                    eprintln!(
+                        "{:?} node{node}/{life} shard {} seq {} {} {outcome:?} persist {persist}",
+                        self.now,
+                        message.shard,
+                        message.seq,
+                        message.id()
+                    );
+                }
                 if persist {
                     self.delivered.push((message.id(), self.key_of[&message.id()]));
                 }
@@ -235,8 +273,19 @@ impl World {
         }
     }
 
-    fn trace(&mut self, text: &str) { if let Ok(w)=std::env::var("TRACE") { self.traced = text.contains(&w); if self.traced { eprintln!("{}", &text[..text.len().min(1800)]); } } }
-    fn trace_last(&mut self, text: &str) { if self.traced { eprintln!("{}", text); } }
+    fn trace(&mut self, text: &str) {
+        if let Ok(w) = std::env::var("TRACE") {
+            self.traced = text.contains(&w);
+            if self.traced {
+                eprintln!("{}", &text[..text.len().min(1800)]);
+            }
+        }
+    }
+    fn trace_last(&mut self, text: &str) {
+        if self.traced {
+            eprintln!("{}", text);
+        }
+    }
 
     fn write(&mut self) {
         if self.left_to_write == 0 {
@@ -293,7 +342,10 @@ impl World {
                 self.poison.remove(&letter.envelope.id);
             }
             let key = OrderKey { topic: TOPICS[key % 2].to_owned(), key: format!("key-{key}") };
-            let n=now(self.store.requeue_key(&key)).unwrap(); if std::env::var("KEY").is_ok() { eprintln!("{:?} requeue {key:?} {n} shard", self.now);}
+            let n = now(self.store.requeue_key(&key)).unwrap();
+            if std::env::var("KEY").is_ok() {
+                eprintln!("{:?} requeue {key:?} {n} shard", self.now);
+            }
         }
     }
 
@@ -461,7 +513,12 @@ fn every_seed_keeps_every_promise() {
     };
     for seed in from..from + count {
         let run = std::panic::catch_unwind(|| simulate(seed));
-        if run.is_err() { eprintln!("SEED {seed}"); if std::env::var("ALL").is_ok() {continue;} }
+        if run.is_err() {
+            eprintln!("SEED {seed}");
+            if std::env::var("ALL").is_ok() {
+                continue;
+            }
+        }
         assert!(run.is_ok(), "seed {seed} fails: repeat it with OUTBOX_TEST_SEED={seed}");
     }
 }
