@@ -1,4 +1,3 @@
-use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -127,7 +126,7 @@ fn parse<N: std::str::FromStr, T>(
     text.trim().parse().map(|number| Some(make(number))).map_err(refuse)
 }
 
-fn within<T: PartialOrd + fmt::Display>(field: &'static str, value: T, least: T, most: T) -> Result<(), ConfigError> {
+fn within(field: &'static str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
     if value < least || value > most {
         let problem = format!("{value} is not between {least} and {most}");
         return Err(ConfigError { field, problem });
