@@ -18,8 +18,13 @@ pub mod event;
 pub mod message;
 pub mod publisher;
 pub mod shard;
+pub mod wake;
 
-pub use event::{Encoded, Envelope, EventId, EventOptions, Headers, Limits, OrderKey, OutboxEvent, StageError};
+pub use event::{
+    AggregateRoot, Encoded, Envelope, EventId, EventOptions, Headers, Limits, OrderKey, OutboxEvent, PendingEvents,
+    StageError,
+};
 pub use message::{Message, Origin};
 pub use publisher::{Delivery, Outcome, PublishError, PublishErrorKind, Publisher, Receipt};
 pub use shard::Shard;
+pub use wake::Wake;
