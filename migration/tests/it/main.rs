@@ -1,0 +1,4 @@
+//! The migration on real servers, in one binary.
+
+mod lifecycle;
+mod support;
