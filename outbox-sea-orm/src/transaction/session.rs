@@ -99,7 +99,7 @@ impl Open {
             }
             // A deadlock ends the whole transaction, and so does DDL; the connection then commits by itself.
             DbBackend::MySql => {
-                let ask = Statement::from_string(DbBackend::MySql, "SELECT @@in_transaction");
+                let ask = Statement::from_string(DbBackend::MySql, "SELECT CAST(@@in_transaction AS SIGNED)");
                 let alive = match self.txn.query_one_raw(ask).await {
                     Ok(Some(row)) => row.try_get_by_index::<i64>(0).is_ok_and(|alive| alive == 1),
                     _ => false,
