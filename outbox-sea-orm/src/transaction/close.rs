@@ -97,6 +97,7 @@ impl OutboxTransaction {
     async fn close(mut self, commit: bool) -> Result<(), DbErr> {
         let gate = Arc::clone(self.session.gate()).lock_owned().await;
         let Some(open) = self.session.take() else { return Ok(()) };
+        open.prepare_close().await;
         let result = match (commit, open.level.is_root()) {
             (true, true) => commit_root(open, &self.outbox).await,
             (true, false) => release(open).await,

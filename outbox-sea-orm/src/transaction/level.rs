@@ -88,6 +88,11 @@ impl Level {
         self.depth == 1
     }
 
+    /// 1 for a transaction, 2 for a savepoint in it, and so on.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
     pub(crate) fn ensure_innermost(&self) -> Result<(), OutboxError> {
         self.lock().check(self.depth)
     }

@@ -107,22 +107,46 @@ impl Open {
                 self.alive(alive)?;
             }
             // A full disk ends it, and so does ON CONFLICT ROLLBACK. There is nothing to ask, but a transaction
-            // cannot begin within a transaction. Where it can, it stays open, so that the driver's idea of the
-            // connection becomes true again and its rollback has something to roll back.
+            // cannot begin within a transaction.
             _ => {
-                let begun = self.txn.execute_unprepared("BEGIN").await;
-                self.alive(begun.is_err())?;
+                let ended = self.txn.execute_unprepared("BEGIN").await.is_ok();
+                if ended {
+                    self.restore_savepoints().await;
+                }
+                self.alive(!ended)?;
             }
         }
         self.level.trust();
         Ok(())
     }
 
+    /// Makes the driver's idea of a connection true again on which SQLite has ended the transaction: it counts levels,
+    /// and a rollback that fails leaves its count one too high, for whoever gets the connection next. So it gets
+    /// something to roll back, under the names that it uses.
+    async fn restore_savepoints(&self) {
+        for depth in 1..self.level.depth() {
+            let savepoint = format!("SAVEPOINT _sqlx_savepoint_{depth}");
+            if let Err(error) = self.txn.execute_unprepared(&savepoint).await {
+                tracing::warn!(%error, "a connection is left with a wrong count of savepoints");
+            }
+        }
+    }
+
     fn alive(&self, alive: bool) -> Result<(), DbErr> {
         if !alive {
             self.level.break_off(Breach::EndedByDatabase);
+            self.level.trust();
         }
         Ok(self.level.ensure_innermost()?)
+    }
+
+    /// Before anything is closed: whatever the answer is, the driver can close it then.
+    pub(super) async fn prepare_close(&self) {
+        if self.txn.get_database_backend() == DbBackend::Sqlite
+            && let Err(error) = self.settle_doubt().await
+        {
+            tracing::debug!(%error, "rolling back a transaction that SQLite has ended");
+        }
     }
 }
 
@@ -131,14 +155,21 @@ impl Drop for Session {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
         open.level.abandon();
-        if let Ok(gate) = self.gate.try_lock() {
+        let doubt = open.level.is_in_doubt() && open.txn.get_database_backend() == DbBackend::Sqlite;
+        let gate = Arc::clone(&self.gate).try_lock_owned();
+        if gate.is_ok() && !doubt {
             drop(open);
             drop(gate);
         } else if let Some(runtime) = &self.runtime {
-            // Another handle's statement is under way, and SeaORM's own transaction would panic now.
-            let gate = Arc::clone(&self.gate);
+            // There is something to ask before, or another handle's statement is under way, in which case SeaORM's
+            // own transaction would panic now.
+            let waiting = Arc::clone(&self.gate);
             drop(runtime.spawn(async move {
-                let gate = gate.lock().await;
+                let gate = match gate {
+                    Ok(gate) => gate,
+                    Err(_) => waiting.lock_owned().await,
+                };
+                open.prepare_close().await;
                 drop(open);
                 drop(gate);
             }));

@@ -10,23 +10,20 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbB
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Expands to one test per database. `sqlite_of_one` has SeaORM's default pool: one connection.
+/// Expands to one test per database, named `<what>::<database>`. `sqlite_of_one` has SeaORM's default pool: one
+/// connection.
 macro_rules! on_databases {
-    ([$($database:ident),*] $($(#[$attribute:meta])* async fn $name:ident($db:ident) $body:block)*) => {
-        on_databases!(@bodies $($name $db $body)*);
-        on_databases!(@databases [$($database)*] [$($name)*]);
+    ($databases:tt $(async fn $name:ident($db:ident) $body:block)*) => {
+        $(
+            async fn $name($db: &crate::fixtures::Db) $body
+            on_databases!(@tests $name $databases);
+        )*
     };
-    (@bodies $($name:ident $db:ident $body:block)*) => {
-        $(async fn $name($db: &crate::fixtures::Db) $body)*
-    };
-    (@databases [$($database:ident)*] $names:tt) => {
-        $(on_databases!(@tests $database $names);)*
-    };
-    (@tests $database:ident [$($name:ident)*]) => {
-        mod $database {
+    (@tests $name:ident [$($database:ident),*]) => {
+        mod $name {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
+                async fn $database() {
                     if let Some(db) = crate::fixtures::Db::$database().await {
                         super::$name(&db).await;
                         db.remove().await;
