@@ -41,7 +41,6 @@ pub use outbox_migration as migration;
 pub mod core {
     #[doc(inline)]
     pub use outbox_core::__private::FacadeOutboxEvent as OutboxEvent;
-    #[expect(clippy::wildcard_imports, reason = "it is the whole crate that is passed on")]
     pub use outbox_core::*;
 }
 

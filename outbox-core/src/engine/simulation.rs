@@ -509,10 +509,15 @@ fn simulate(seed: u64) {
 fn every_seed_keeps_every_promise() {
     let (from, count) = match std::env::var("OUTBOX_TEST_SEED") {
         Ok(seed) => (seed.parse().unwrap(), 1),
-        Err(_) => (std::env::var("START").ok().map_or(0, |n| n.parse().unwrap()), std::env::var("SEEDS").ok().map_or(300, |n| n.parse().unwrap())),
+        Err(_) => (
+            std::env::var("START").ok().map_or(0, |n| n.parse().unwrap()),
+            std::env::var("SEEDS").ok().map_or(300, |n| n.parse().unwrap()),
+        ),
     };
     for seed in from..from + count {
-        if seed % 50 == 0 { eprintln!("at {seed}"); }
+        if seed % 50 == 0 {
+            eprintln!("at {seed}");
+        }
         let run = std::panic::catch_unwind(|| simulate(seed));
         if run.is_err() {
             eprintln!("SEED {seed}");

@@ -103,7 +103,7 @@ impl Shell {
         let store = Arc::clone(&self.processor.store);
         match effect {
             Effect::Lease(request) => {
-                self.call(async move { store.lease(request).await }, move |answer| Event::Leased { asked, answer })
+                self.call(async move { store.lease(request).await }, move |answer| Event::Leased { asked, answer });
             }
             Effect::Read(request) => self.call(async move { store.read(request).await }, Event::Read),
             Effect::Settle(request) => self.call(async move { store.settle(request).await }, Event::Settled),

@@ -41,7 +41,11 @@ pub(super) async fn settle(txn: &DatabaseTransaction, depth: usize, log: &Log) -
         }
     };
     log.trust();
-    if ended { drop(presumed) } else { presumed.is_alive() }
+    if ended {
+        drop(presumed)
+    } else {
+        presumed.is_alive()
+    }
     log.breach().map_or(Ok(()), |breach| Err(OutboxError::Broken { breach }.into()))
 }
 
