@@ -1,6 +1,7 @@
 //! Calls whose caller goes away between the request and its answer.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 
 use outbox_sea_orm::{Breach, Outbox, OutboxError};
@@ -16,6 +17,17 @@ async fn cancelled(proxy: &mut Proxy, call: impl Future) {
         () = proxy.said() => {}
         _ = call => panic!("it should not get an answer"),
     }
+}
+
+/// Polls `call` once, then drops it.
+async fn polled_once(call: impl Future) {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        let poll = call.as_mut().poll(cx);
+        drop(poll);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 on_databases! { [postgres, mariadb]
@@ -132,20 +144,14 @@ on_every_database! {
         let wake = outbox.wake();
         let txn = outbox.begin().await.unwrap();
         both(&txn, "a").await.unwrap();
-        {
-            let mut commit = Box::pin(txn.commit());
-            poll_fn(|cx| Poll::Ready(drop(commit.as_mut().poll(cx)))).await;
-        }
+        polled_once(txn.commit()).await;
         wake.woken().await;
         assert_eq!(db.seen().await, Seen::both(&["a"]));
     }
 
     async fn a_begin_that_was_polled_once_leaves_nothing_behind(db) {
         let outbox = Outbox::new(db.connect_one(&db.url).await);
-        {
-            let mut begin = Box::pin(outbox.begin());
-            poll_fn(|cx| Poll::Ready(drop(begin.as_mut().poll(cx)))).await;
-        }
+        polled_once(outbox.begin()).await;
         put(&outbox, "a").await.unwrap();
         let txn = outbox.begin().await.unwrap();
         both(&txn, "b").await.unwrap();

@@ -213,3 +213,18 @@ on_every_database! {
         assert_eq!(db.seen().await, Seen::both(&["a"]));
     }
 }
+
+on_databases! { [postgres, mariadb]
+    async fn plain_root_dropped_while_its_child_works_panics(db) {
+        let plain = db.connect().await;
+        let txn = plain.begin().await.unwrap();
+        let child = txn.begin().await.unwrap();
+        let mut statement = Box::pin(put(&child, "a"));
+        std::future::poll_fn(|cx| {
+            assert!(statement.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        std::panic::catch_unwind(AssertUnwindSafe(|| drop(txn))).unwrap_err();
+    }
+}

@@ -81,7 +81,8 @@ impl Db {
         let base = url.split('?').next().unwrap();
         let authority = base.find("://").unwrap() + 3;
         let end = base[authority..].find('/').map_or(base.len(), |slash| authority + slash);
-        let db = Self { url: format!("{}/{name}", &base[..end]), most: Some(5), server: Some((server, name)), _dir: None };
+        let db =
+            Self { url: format!("{}/{name}", &base[..end]), most: Some(5), server: Some((server, name)), _dir: None };
         db.migrate().await;
         Some(db)
     }
@@ -105,7 +106,9 @@ impl Db {
             DbBackend::MySql => "BIGINT AUTO_INCREMENT PRIMARY KEY",
             _ => "INTEGER PRIMARY KEY AUTOINCREMENT",
         };
-        conn.execute_unprepared(&format!("CREATE TABLE thing (n {number}, label varchar(200) NOT NULL)")).await.unwrap();
+        conn.execute_unprepared(&format!("CREATE TABLE thing (n {number}, label varchar(200) NOT NULL)"))
+            .await
+            .unwrap();
         conn.close().await.unwrap();
     }
 
@@ -186,6 +189,20 @@ pub(crate) async fn texts(conn: &impl ConnectionTrait, sql: &str) -> Vec<String>
 pub(crate) async fn number(conn: &impl ConnectionTrait, sql: &str) -> i64 {
     let statement = Statement::from_string(conn.get_database_backend(), sql);
     conn.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+/// Whether a statement of this database waits for a lock.
+pub(crate) async fn waits(conn: &impl ConnectionTrait) -> bool {
+    if conn.get_database_backend() == DbBackend::Postgres {
+        let sql =
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        return number(conn, sql).await > 0;
+    }
+    // Not from information_schema.innodb_trx: it shows old news to those who ask often.
+    let schema = texts(conn, "SELECT DATABASE()").await.remove(0);
+    let ask = Statement::from_string(DbBackend::MySql, "SHOW ENGINE INNODB STATUS");
+    let status: String = conn.query_one_raw(ask).await.unwrap().unwrap().try_get("", "Status").unwrap();
+    status.lines().any(|line| line.contains(&format!("`{schema}`.")) && line.ends_with("waiting"))
 }
 
 pub(crate) async fn put(conn: &impl ConnectionTrait, label: &str) -> Result<(), DbErr> {
