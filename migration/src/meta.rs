@@ -103,13 +103,23 @@ pub(crate) fn wanted(options: &Options) -> [(&'static str, String); 3] {
 
 /// Compare what is there with what a migration would make; `true` when there is nothing left to do.
 pub(crate) fn compare(rows: &HashMap<String, String>, options: &Options) -> Result<bool, MigrateError> {
-    let version = ("schema_version", SCHEMA_VERSION.to_string());
-    for (what, wanted) in std::iter::once(version).chain(wanted(options)) {
-        if let Some(found) = rows.get(what).filter(|found| **found != wanted) {
-            return Err(Mismatch { what, found: found.clone(), wanted }.into());
-        }
+    compare_version(rows)?;
+    for (what, wanted) in wanted(options) {
+        require(rows, what, wanted)?;
     }
     Ok(rows.contains_key("schema_version"))
+}
+
+/// Refuse tables of another version, of which this one does not know all.
+pub(crate) fn compare_version(rows: &HashMap<String, String>) -> Result<(), MigrateError> {
+    require(rows, "schema_version", SCHEMA_VERSION.to_string())
+}
+
+fn require(rows: &HashMap<String, String>, what: &'static str, wanted: String) -> Result<(), MigrateError> {
+    match rows.get(what) {
+        Some(found) if *found != wanted => Err(Mismatch { what, found: found.clone(), wanted }.into()),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) async fn query<C: ConnectionTrait>(

@@ -83,7 +83,8 @@ impl OutboxMigrator {
     /// # Errors
     ///
     /// [`MigrateError::Undelivered`] when there are pending, scheduled, dead or parked events and
-    /// [`Options::drop_undelivered`] is not set; nothing is dropped then.
+    /// [`Options::drop_undelivered`] is not set, [`MigrateError::Mismatch`] when the tables are another version's;
+    /// nothing is dropped then.
     pub async fn down<'c, C: IntoSchemaManagerConnection<'c>>(&self, db: C) -> Result<bool, MigrateError> {
         run(db.into_database_executor(), &self.options, Job::Down).await
     }

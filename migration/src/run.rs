@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::tables;
 
 /// How long a migrator waits for another one, and for whoever uses a table that it drops.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The same for every outbox of a database, so that two of them never make one schema at a time. ("outboxmg")
 pub(crate) const POSTGRES_LOCK: i64 = 0x6f75_7462_6f78_6d67;

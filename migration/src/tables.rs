@@ -1,5 +1,6 @@
 //! Making and dropping the tables, inside the transaction and under the lock of a [`run`](crate::run).
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
@@ -9,7 +10,7 @@ use crate::meta::{self, query};
 use crate::migration::name_of;
 use crate::names::Table;
 use crate::options::Options;
-use crate::run::Job;
+use crate::run::{Job, PATIENCE};
 use crate::sql::{self, Step};
 
 /// The order in which they are dropped: the one that says that all is there goes last.
@@ -65,11 +66,7 @@ impl Work<'_> {
     async fn create(&self) -> Result<bool, MigrateError> {
         let existing = self.existing(&DROPPED).await?;
         if existing.contains(&Table::Meta) {
-            let meta = self.options.names().meta(self.backend);
-            let rows = meta::read(self.db, self.options.names())
-                .await
-                .map_err(MigrateError::during(format!("read {meta}")))?;
-            if meta::compare(&rows, self.options)? {
+            if meta::compare(&self.own_meta().await?, self.options)? {
                 return Ok(false);
             }
         } else if let Some(&table) = existing.first() {
@@ -107,6 +104,7 @@ impl Work<'_> {
         let existing = self.existing(&DROPPED).await?;
         let changed = existing.contains(&Table::Meta);
         if changed {
+            meta::compare_version(&self.own_meta().await?)?;
             let result = self.drop_all(&existing).await;
             if self.backend == DbBackend::MySql {
                 let unlocked = self.step(&Step::new("unlock the tables", "UNLOCK TABLES")).await;
@@ -137,7 +135,11 @@ impl Work<'_> {
                 self.step(&Step::new("lock the tables", sql)).await?;
             }
             DbBackend::MySql => {
-                self.step(&Step::new("lock the tables", format!("LOCK TABLES {}", list(" WRITE")))).await?;
+                self.step(&Step::new(
+                    "lock the tables",
+                    format!("LOCK TABLES {} WAIT {}", list(" WRITE"), PATIENCE.as_secs()),
+                ))
+                .await?;
             }
             _ => {}
         }
@@ -174,6 +176,14 @@ impl Work<'_> {
         let name = self.name(Table::Migrations);
         self.step(&Step::new(format!("drop table {name}"), format!("DROP TABLE {name}"))).await?;
         Ok(true)
+    }
+
+    /// The rows of `outbox_meta`, which must be there and an outbox's: empty only where a run was cut short.
+    async fn own_meta(&self) -> Result<HashMap<String, String>, MigrateError> {
+        let table = self.name(Table::Meta);
+        let rows = meta::read(self.db, self.options.names()).await;
+        let rows = rows.map_err(MigrateError::during(format!("read {table}")))?;
+        if rows.is_empty() || rows.contains_key("hash") { Ok(rows) } else { Err(MigrateError::Foreign { table }) }
     }
 
     fn name(&self, table: Table) -> String {

@@ -2,7 +2,8 @@
 //!
 //! A crate that only defines events needs nothing else:
 //!
-//! ```ignore
+//! ```
+//! # #[cfg(feature = "derive")] {
 //! use outbox_core::OutboxEvent;
 //!
 //! #[derive(serde::Serialize, OutboxEvent)]
@@ -12,12 +13,23 @@
 //!     order_id: u64,
 //!     total_cents: i64,
 //! }
+//!
+//! let event = OrderPlaced { order_id: 7, total_cents: 1999 };
+//! assert_eq!(event.event_type(), "order.placed");
+//! assert_eq!(event.partition_key().as_deref(), Some("7"));
+//! # }
 //! ```
 
+pub mod engine;
 pub mod event;
 pub mod message;
+pub mod processor;
 pub mod publisher;
+pub mod retry;
 pub mod shard;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod wake;
 
 pub use event::{
@@ -25,6 +37,19 @@ pub use event::{
     StageError,
 };
 pub use message::{Message, Origin};
+pub use processor::{Processor, ProcessorHandle};
 pub use publisher::{Delivery, Outcome, PublishError, PublishErrorKind, Publisher, Receipt};
+pub use retry::{OnDeath, RetryPolicy};
 pub use shard::Shard;
 pub use wake::Wake;
+
+#[cfg(feature = "derive")]
+pub use outbox_derive::OutboxEvent;
+
+/// What generated code and `outbox-sea-orm` need. Not part of the interface: it changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    #[cfg(feature = "derive")]
+    pub use outbox_derive::FacadeOutboxEvent;
+    pub use serde::Serialize;
+}

@@ -17,7 +17,7 @@ pub const DEFAULT_SHARD_COUNT: u16 = 64;
 pub const MOST_SHARDS: u16 = 1024;
 
 /// One of the outbox's ordered streams; every key belongs to exactly one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Shard(u16);
 
 impl Shard {

@@ -1,2 +1,43 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks, run as `cargo xtask <task>`.
+//!
+//! The tests of this workspace talk to real servers. This program starts them without Docker, runs the tests on
+//! them, and guards the rule of who may depend on whom. It is synchronous and small on purpose: it is compiled
+//! before anything else on a clean checkout.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
+
+mod cli;
+mod deps;
+mod examples;
+mod interrupt;
+mod servers;
+mod services;
+mod supervise;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use cli::Task;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    match cli::parse()? {
+        Task::Help => {
+            print!("{}", cli::HELP);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Services { action, dir } => services::command::run(&action, dir),
+        Task::Test { skip, arguments } => test::run(skip, &arguments),
+        Task::Examples => examples::run(),
+        Task::CheckDeps => deps::check(),
+    }
+}

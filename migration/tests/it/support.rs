@@ -60,8 +60,13 @@ pub(crate) fn with_database(server: &str, name: &str) -> String {
 }
 
 pub(crate) async fn connect(url: &str) -> DatabaseConnection {
+    connect_with(url, 8).await
+}
+
+/// A pool of this many connections.
+pub(crate) async fn connect_with(url: &str, connections: u32) -> DatabaseConnection {
     let mut options = ConnectOptions::new(url);
-    options.max_connections(8).sqlx_logging(false);
+    options.max_connections(connections).sqlx_logging(false);
     Database::connect(options).await.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
 }
 

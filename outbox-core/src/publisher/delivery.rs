@@ -29,7 +29,7 @@ pub trait Reports: Send + Sync + 'static {
 /// A delivery that is dropped without a report, by a bug or a panic, counts as rejected.
 #[must_use = "a delivery that is dropped counts as rejected"]
 pub struct Delivery {
-    message: Message,
+    message: Arc<Message>,
     receipt: Receipt,
 }
 
@@ -42,12 +42,12 @@ pub struct Receipt {
 
 impl Delivery {
     /// A delivery whose outcome goes to `reports` under `token`.
-    pub fn new(message: Message, token: u64, reports: Arc<dyn Reports>) -> Self {
-        Self { message, receipt: Receipt { token, reports: Some(reports) } }
+    pub fn new(message: impl Into<Arc<Message>>, token: u64, reports: Arc<dyn Reports>) -> Self {
+        Self { message: message.into(), receipt: Receipt { token, reports: Some(reports) } }
     }
 
     /// Takes message and duty apart.
-    pub fn into_parts(self) -> (Message, Receipt) {
+    pub fn into_parts(self) -> (Arc<Message>, Receipt) {
         (self.message, self.receipt)
     }
 

@@ -1,0 +1,190 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::key::{Key, Progress};
+use super::{Effect, Engine};
+use crate::message::Message;
+use crate::publisher::{Outcome, PublishError, PublishErrorKind};
+use crate::retry::{OnDeath, Verdict};
+use crate::shard::Shard;
+use crate::store::Fate;
+
+/// How long a key rests that the publisher keeps giving back unsent.
+const WITHHELD: Duration = Duration::from_millis(200);
+
+/// An event with the publisher.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) shard: Shard,
+    pub(super) epoch: i64,
+    key: Key,
+    message: Arc<Message>,
+}
+
+impl Engine {
+    /// Batches for as many calls of the publisher as are allowed.
+    pub(super) fn next_batches(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        while self.calls < self.config.concurrency && self.leases.are_valid(now) {
+            let batch = self.next_batch(now);
+            if batch.is_empty() {
+                return;
+            }
+            self.calls += 1;
+            effects.push(Effect::Publish(batch));
+        }
+    }
+
+    /// Takes from the ready keys, topic by topic in turn, what the window and the topics' shares allow.
+    ///
+    /// A key whose last batch has not been reported to the end is not ready: the publisher never has two batches
+    /// with the same key.
+    fn next_batch(&mut self, now: Instant) -> Vec<(u64, Arc<Message>)> {
+        let mut batch = Vec::new();
+        for topic in self.topics.with_ready(&self.last_topic) {
+            while batch.len() < self.config.batch_size && self.once_left > 0 {
+                let Some((shard, key, share)) = self.topics.next_ready(&topic, &self.window) else { break };
+                let most = share.min(self.config.batch_size - batch.len()).min(self.once_left);
+                if !self.send(now, &mut batch, &topic, (shard, key), most) {
+                    break;
+                }
+            }
+            if batch.len() >= self.config.batch_size {
+                self.last_topic = topic;
+                break;
+            }
+        }
+        batch
+    }
+
+    /// Adds up to `most` events of a key to the batch. False when there is no room for even one.
+    fn send(
+        &mut self,
+        now: Instant,
+        batch: &mut Vec<(u64, Arc<Message>)>,
+        topic: &str,
+        (shard, key): (Shard, Key),
+        most: usize,
+    ) -> bool {
+        let Some(lane) = self.lanes.get_mut(&shard) else { return true };
+        if lane.draining || !lane.is_ready(&key) {
+            return true;
+        }
+        let epoch = lane.lease.epoch;
+        let (window, topics, flights, token) =
+            (&mut self.window, &mut self.topics, &mut self.flights, &mut self.next_token);
+        let before = batch.len();
+        let mut room = most;
+        let take = |size| {
+            room > 0 && window.take(size) && {
+                room -= 1;
+                true
+            }
+        };
+        lane.send(&key, take, |message| {
+            topics.sent(now, topic);
+            flights.insert(*token, Flight { shard, epoch, key: key.clone(), message: Arc::clone(&message) });
+            batch.push((*token, message));
+            *token += 1;
+        });
+        let sent = batch.len() - before;
+        self.once_left -= sent;
+        if sent == 0 {
+            self.topics.not_sent(topic, shard, key);
+        }
+        sent > 0
+    }
+
+    pub(super) fn reported(&mut self, now: Instant, token: u64, outcome: Outcome) {
+        let Some(Flight { shard, epoch, key, message }) = self.flights.remove(&token) else { return };
+        let topic = message.envelope.topic.as_str();
+        self.window.reported(message.size());
+        self.topics.reported(now, topic);
+        self.judge_topic(now, topic, &outcome);
+        let lane = self.lanes.get_mut(&shard).filter(|lane| lane.lease.epoch == epoch);
+        let Some(lane) = lane else {
+            self.window.give_back(1);
+            self.orphan_reported(shard);
+            return;
+        };
+        match lane.report(&key, message.seq, outcome) {
+            Progress::Waiting => {}
+            Progress::Complete => {
+                if lane.is_ready(&key) {
+                    self.topics.ready(now, topic, shard, key);
+                }
+            }
+            Progress::Broken { rest, outcome } => {
+                self.window.give_back(rest.len());
+                self.broken(now, shard, key, rest, outcome);
+            }
+        }
+    }
+
+    /// What an outcome says about the topic.
+    fn judge_topic(&mut self, now: Instant, topic: &str, outcome: &Outcome) {
+        match outcome {
+            Outcome::Withheld => {}
+            Outcome::Failed(error) if error.kind() != PublishErrorKind::Rejected => {
+                let random = self.random.f64();
+                let cause = error.summary();
+                let wait = error.retry_after();
+                if self.topics.fails(now, topic, cause, wait, random) {
+                    tracing::warn!(topic, error = %error.summary(), "a topic does not work; its events wait");
+                    for lane in self.lanes.values_mut() {
+                        lane.hold_topic(topic, &[]);
+                    }
+                }
+            }
+            Outcome::Delivered | Outcome::Failed(_) => {
+                if self.topics.works(now, topic) {
+                    tracing::info!(topic, "a topic works again");
+                    self.reading.wanted = true;
+                }
+            }
+        }
+    }
+
+    /// The first of `rest` was not delivered, and no later one of its key may be.
+    fn broken(&mut self, now: Instant, shard: Shard, key: Key, rest: Vec<Arc<Message>>, outcome: Outcome) {
+        let Some(first) = rest.first().map(Arc::clone) else { return };
+        let topic = first.envelope.topic.as_str();
+        let fate = match outcome {
+            Outcome::Failed(error) if error.kind() == PublishErrorKind::Rejected => Some(self.judge(&first, &error)),
+            _ => None,
+        };
+        let flows = self.topics.flows(topic);
+        let Some(lane) = self.lanes.get_mut(&shard) else { return };
+        if let Some(fate) = fate {
+            lane.reject(key, &rest, fate);
+            self.settling.urgent = true;
+        } else if !flows {
+            lane.hold_topic(topic, &rest);
+        } else if lane.put_back(&key, rest) {
+            self.topics.ready(now, topic, shard, key);
+        } else {
+            lane.hold_back(&key, now + WITHHELD);
+        }
+        if lane.draining {
+            lane.drop_queued();
+        }
+    }
+
+    fn judge(&mut self, message: &Message, error: &PublishError) -> Fate {
+        let attempts = message.attempts.saturating_add(1);
+        let verdict = self.config.retry.verdict(message, attempts, self.random.f64());
+        let error = error.summary();
+        let (id, event_type) = (message.id(), message.envelope.event_type.as_str());
+        match verdict {
+            Verdict::RetryIn(delay) => {
+                tracing::info!(%id, event_type, attempts, ?delay, error, "an event was rejected and will be tried again");
+                Fate::Retry { attempts, delay, error }
+            }
+            Verdict::Dead(then) => {
+                tracing::error!(%id, event_type, attempts, error, "an event was rejected for the last time and is dead");
+                // Without a key there is nothing to park.
+                let park = then == OnDeath::ParkKey && message.envelope.key.is_some();
+                Fate::Dead { attempts, error, park }
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
+
+use super::key::Key;
+use crate::store::Revisit;
+
+/// Most keys, or unordered events, that one pass looks for.
+const PASS_KEYS: usize = 1_000;
+
+/// What a lane has passed over, and where to look for it again.
+///
+/// Every pending event that the lane has seen and does not have in memory is covered: by the hold of its key or by
+/// the hold of its topic, whose `from` is at or below its number. What is held costs memory per key, not per event.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    keys: HashMap<Key, KeyHold>,
+    due: BTreeMap<(Instant, u64), Key>,
+    serial: u64,
+    topics: BTreeMap<String, i64>,
+    pass: Option<Pass>,
+}
+
+#[derive(Debug)]
+struct KeyHold {
+    from: i64,
+    /// Its place in `due`; none while it waits for a settle or is part of the pass.
+    until: Option<(Instant, u64)>,
+    in_pass: bool,
+    /// Seen behind the pass's position while it ran: look again from here.
+    again: Option<i64>,
+}
+
+/// One walk over what is held and may go now: all due keys and topics together, in the order of numbers.
+#[derive(Debug)]
+struct Pass {
+    cursor: i64,
+    keys: BTreeSet<Key>,
+    topics: BTreeSet<String>,
+    /// Topics seen behind the position: look again from here.
+    again: BTreeMap<String, i64>,
+    /// The topic of the pass, when it may send just one event, to find out whether it works.
+    probe: Option<String>,
+}
+
+impl Holds {
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether a row of this key, met outside the pass, must be passed over; notes it if so.
+    pub(super) fn covers_key(&mut self, key: &Key, seq: i64) -> bool {
+        let cursor = self.pass.as_ref().map_or(i64::MAX, |pass| pass.cursor);
+        let Some(hold) = self.keys.get_mut(key) else { return false };
+        if !hold.in_pass {
+            hold.from = hold.from.min(seq);
+        } else if seq < cursor {
+            hold.again = Some(hold.again.map_or(seq, |again| again.min(seq)));
+        }
+        true
+    }
+
+    /// The same for a row that the pass found, which can belong to others than the pass looks for.
+    pub(super) fn covers_revisited(&mut self, key: &Key, topic: &str, seq: i64) -> bool {
+        if let Some(from) = self.topics.get_mut(topic) {
+            match self.pass.as_ref().filter(|pass| pass.topics.contains(topic)) {
+                // Earlier events of the topic had to be left for the next pass, so this one must be too.
+                Some(pass) if pass.again.contains_key(topic) => return true,
+                Some(_) => {}
+                None => {
+                    *from = seq.min(*from);
+                    return true;
+                }
+            }
+        }
+        let Some(hold) = self.keys.get_mut(key) else { return false };
+        if hold.in_pass {
+            return false;
+        }
+        hold.from = hold.from.min(seq);
+        true
+    }
+
+    /// Whether the pass is looking for one event of this topic, to find out whether it works.
+    pub(super) fn is_probing(&self, topic: &str) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.probe.as_deref() == Some(topic))
+    }
+
+    /// Whether the pass is such a search at all.
+    pub(super) fn is_probe(&self) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.probe.is_some())
+    }
+
+    /// Whether a topic is held.
+    pub(super) fn has_topic(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
+    }
+
+    /// Whether rows of a topic, met outside the pass, must be passed over although the topic works again.
+    pub(super) fn covers_topic(&mut self, topic: &str, seq: i64) -> bool {
+        if !self.topics.contains_key(topic) {
+            return false;
+        }
+        self.hold_topic(topic, seq);
+        true
+    }
+
+    /// Passes over a row of a topic that does not work.
+    pub(super) fn hold_topic(&mut self, topic: &str, seq: i64) {
+        if let Some(pass) = &mut self.pass
+            && pass.topics.contains(topic)
+        {
+            if seq < pass.cursor {
+                let again = pass.again.entry(topic.to_owned()).or_insert(seq);
+                *again = seq.min(*again);
+            }
+            return;
+        }
+        if let Some(from) = self.topics.get_mut(topic) {
+            *from = seq.min(*from);
+        } else {
+            self.topics.insert(topic.to_owned(), seq);
+        }
+    }
+
+    /// Passes over a row that the pass found, because its topic does not work.
+    pub(super) fn hold_revisited(&mut self, topic: &str, seq: i64) {
+        match self.pass.as_mut().filter(|pass| pass.topics.contains(topic)) {
+            Some(pass) => {
+                let again = pass.again.entry(topic.to_owned()).or_insert(seq);
+                *again = seq.min(*again);
+            }
+            None => self.hold_topic(topic, seq),
+        }
+    }
+
+    /// Holds a key from `from` on, until told otherwise.
+    pub(super) fn hold_key(&mut self, key: Key, from: i64) {
+        if let Some(pass) = &mut self.pass {
+            pass.keys.remove(&key);
+        }
+        let entry = self.keys.entry(key).or_insert(KeyHold { from, until: None, in_pass: false, again: None });
+        let again = entry.again.take().unwrap_or(from);
+        entry.from = if entry.in_pass { from.min(again) } else { entry.from.min(from) };
+        entry.in_pass = false;
+        if let Some(until) = entry.until.take() {
+            self.due.remove(&until);
+        }
+    }
+
+    /// Lets a held key go at `until`.
+    pub(super) fn release_key(&mut self, key: &Key, until: Instant) {
+        self.serial += 1;
+        let Some(hold) = self.keys.get_mut(key) else { return };
+        if let Some(old) = hold.until.replace((until, self.serial)) {
+            self.due.remove(&old);
+        }
+        self.due.insert((until, self.serial), key.clone());
+    }
+
+    /// When the next key is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.keys().next().map(|(until, _)| *until)
+    }
+
+    /// Whether there is something to look for now. `flows` tells which topics work.
+    pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&str) -> bool) -> bool {
+        self.pass.is_some()
+            || self.next_due().is_some_and(|due| due <= now)
+            || self.topics.keys().any(|topic| flows(topic))
+    }
+
+    /// The next part of the walk up to `to`, begun if need be. `probe` is a topic that may try one event.
+    pub(super) fn revisit(
+        &mut self,
+        now: Instant,
+        to: i64,
+        flows: impl Fn(&str) -> bool,
+        probe: Option<&str>,
+    ) -> Option<Revisit> {
+        if self.pass.is_none() {
+            self.pass = self.begin(now, flows, probe);
+        }
+        let pass = self.pass.as_ref()?;
+        let mut revisit = Revisit { from: pass.cursor, to, ..Revisit::default() };
+        for key in &pass.keys {
+            match key {
+                Key::Ordered(key) => revisit.keys.push(key.key.clone()),
+                Key::Loose(seq) => revisit.seqs.push(*seq),
+            }
+        }
+        revisit.keys.dedup();
+        revisit.topics.extend(pass.topics.iter().cloned());
+        Some(revisit)
+    }
+
+    /// The walk has come to `cursor`, or to its end. Returns the topic that was probed, when it ends.
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        cursor: Option<i64>,
+        flows: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        if let Some(cursor) = cursor {
+            if let Some(pass) = &mut self.pass {
+                pass.cursor = cursor;
+            }
+            return None;
+        }
+        let mut pass = self.pass.take()?;
+        for key in pass.keys {
+            let again = self.keys.remove(&key).and_then(|hold| hold.again);
+            if let Some(from) = again {
+                self.hold_key(key.clone(), from);
+                self.release_key(&key, now);
+            }
+        }
+        for topic in pass.topics {
+            let again = pass.again.remove(&topic);
+            let kept = !flows(&topic) || pass.probe.as_deref() == Some(&topic);
+            let from = if kept { self.topics.get(&topic).copied() } else { None };
+            match from.into_iter().chain(again).min() {
+                Some(from) => self.topics.insert(topic, from),
+                None => self.topics.remove(&topic),
+            };
+        }
+        pass.probe
+    }
+
+    fn begin(&mut self, now: Instant, flows: impl Fn(&str) -> bool, probe: Option<&str>) -> Option<Pass> {
+        if let Some((topic, from)) = probe.and_then(|topic| self.topics.get_key_value(topic)) {
+            // A probe walks alone: it takes one event and leaves everything else of the topic where it is.
+            let topics = BTreeSet::from([topic.clone()]);
+            let (keys, again) = (BTreeSet::new(), BTreeMap::new());
+            return Some(Pass { cursor: *from, keys, topics, again, probe: Some(topic.clone()) });
+        }
+        let mut cursor = i64::MAX;
+        let mut keys = BTreeSet::new();
+        while let Some(entry) = self.due.first_entry()
+            && entry.key().0 <= now
+            && keys.len() < PASS_KEYS
+        {
+            let key = entry.remove();
+            if let Some(hold) = self.keys.get_mut(&key) {
+                (hold.until, hold.in_pass, hold.again) = (None, true, None);
+                cursor = cursor.min(hold.from);
+                keys.insert(key);
+            }
+        }
+        let mut topics = BTreeSet::new();
+        for (topic, from) in &self.topics {
+            if flows(topic) {
+                cursor = cursor.min(*from);
+                topics.insert(topic.clone());
+            }
+        }
+        let found = !keys.is_empty() || !topics.is_empty();
+        found.then_some(Pass { cursor, keys, topics, again: BTreeMap::new(), probe: None })
+    }
+}

@@ -1,0 +1,128 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::event::OrderKey;
+use crate::message::Message;
+use crate::publisher::Outcome;
+
+/// What waits for what: all events of an order key for each other, an unordered event for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Key {
+    Ordered(OrderKey),
+    Loose(i64),
+}
+
+impl Key {
+    pub(super) fn of(message: &Message) -> Self {
+        message.order_key().map_or(Self::Loose(message.seq), Self::Ordered)
+    }
+}
+
+/// The events of one key that are in memory: some with the publisher, the rest behind them.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    queue: VecDeque<Arc<Message>>,
+    flight: VecDeque<Sent>,
+    unreported: usize,
+    /// How often in a row the publisher gave everything back unsent.
+    pub(super) withheld: u32,
+}
+
+#[derive(Debug)]
+struct Sent {
+    message: Arc<Message>,
+    outcome: Option<Outcome>,
+}
+
+/// What the reports so far add up to.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// Some of the batch is still under way.
+    Waiting,
+    /// All of it was delivered.
+    Complete,
+    /// The first of `rest` was not delivered, and none of `rest` may be counted as such.
+    Broken { rest: Vec<Arc<Message>>, outcome: Outcome },
+}
+
+impl Stream {
+    /// Whether nothing of the key is with the publisher.
+    pub(super) fn is_free(&self) -> bool {
+        self.flight.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.flight.is_empty() && self.queue.is_empty()
+    }
+
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Adds an event in the order of numbers. A writer that commits late can come between others.
+    pub(super) fn enqueue(&mut self, message: Arc<Message>) {
+        let behind = self.queue.iter().rposition(|queued| queued.seq < message.seq);
+        self.queue.insert(behind.map_or(0, |at| at + 1), message);
+    }
+
+    /// Moves the first queued event to the publisher.
+    pub(super) fn send(&mut self) -> Option<Arc<Message>> {
+        let message = self.queue.pop_front()?;
+        self.flight.push_back(Sent { message: Arc::clone(&message), outcome: None });
+        self.unreported += 1;
+        Some(message)
+    }
+
+    /// The size of the event that [`send`](Self::send) would take.
+    pub(super) fn next_size(&self) -> Option<usize> {
+        self.queue.front().map(|message| message.size())
+    }
+
+    /// The topic of what is queued; an unordered event and every order key have exactly one.
+    pub(super) fn topic(&self) -> Option<&str> {
+        self.queue.front().map(|message| message.envelope.topic.as_str())
+    }
+
+    /// Takes everything that has not been sent.
+    pub(super) fn take_queue(&mut self) -> VecDeque<Arc<Message>> {
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Puts events that came back unsent in front of the queue again.
+    pub(super) fn put_back(&mut self, rest: Vec<Arc<Message>>) {
+        for message in rest.into_iter().rev() {
+            self.queue.push_front(message);
+        }
+    }
+
+    /// Notes an outcome, and takes out of the flight what is delivered with nothing undelivered before it.
+    pub(super) fn report(&mut self, seq: i64, outcome: Outcome, delivered: &mut Vec<Arc<Message>>) -> Progress {
+        if let Some(sent) = self.flight.iter_mut().find(|sent| sent.message.seq == seq && sent.outcome.is_none()) {
+            sent.outcome = Some(outcome);
+            self.unreported -= 1;
+        }
+        while let Some(Sent { outcome: Some(Outcome::Delivered), .. }) = self.flight.front() {
+            delivered.extend(self.flight.pop_front().map(|sent| sent.message));
+        }
+        if self.flight.is_empty() {
+            return Progress::Complete;
+        }
+        if self.unreported > 0 {
+            return Progress::Waiting;
+        }
+        let mut outcome = Outcome::Withheld;
+        let mut rest = Vec::with_capacity(self.flight.len());
+        for (n, sent) in self.flight.drain(..).enumerate() {
+            match sent.outcome {
+                Some(first) if n == 0 => outcome = first,
+                Some(Outcome::Delivered) => tracing::warn!(
+                    seq = sent.message.seq,
+                    "the publisher delivered an event behind one of its key that failed; it will be published again"
+                ),
+                _ => {}
+            }
+            rest.push(sent.message);
+        }
+        Progress::Broken { rest, outcome }
+    }
+}

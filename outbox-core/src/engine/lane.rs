@@ -1,0 +1,385 @@
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::hold::Holds;
+use super::key::{Key, Progress, Stream};
+use super::topics::Topics;
+use crate::message::Message;
+use crate::publisher::Outcome;
+use crate::store::{Change, Fate, LaneRead, LaneRows, Lease, Row};
+
+/// The ordered stream of one shard, inside the processor that holds its lease.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) lease: Lease,
+    /// The shard's generation as of the last read.
+    pub(super) generation: i64,
+    /// Everything at or below it is decided, and seen by this lane.
+    mark: i64,
+    /// The highest number seen.
+    front: i64,
+    /// Numbers in memory: queued, with the publisher, or waiting for their settle.
+    tracked: HashSet<i64>,
+    /// Numbers above the mark that were passed over; those at or below it need no list.
+    passed: BTreeSet<i64>,
+    streams: HashMap<Key, Stream>,
+    pub(super) holds: Holds,
+    /// Whether the last read left something behind.
+    pub(super) hungry: bool,
+    /// Whether it has been read since the lease was taken.
+    pub(super) fresh: bool,
+    /// Being handed over: nothing new is read or sent.
+    pub(super) draining: bool,
+    /// Outcomes that wait for the next settle.
+    pub(super) changes: Vec<Change>,
+    /// Outcomes in the settle that is under way, and the generation under which their events were read.
+    pub(super) settling: Vec<Change>,
+    pub(super) settling_generation: i64,
+    /// Keys of the changes that end a key's wait.
+    waiting: HashMap<i64, Key>,
+    queued: usize,
+    queued_bytes: usize,
+    in_flight: usize,
+}
+
+impl Lane {
+    pub(super) fn new(lease: Lease) -> Self {
+        Self {
+            lease,
+            generation: 0,
+            mark: 0,
+            front: 0,
+            tracked: HashSet::new(),
+            passed: BTreeSet::new(),
+            streams: HashMap::new(),
+            holds: Holds::default(),
+            hungry: true,
+            fresh: true,
+            draining: false,
+            changes: Vec::new(),
+            settling: Vec::new(),
+            settling_generation: 0,
+            waiting: HashMap::new(),
+            queued: 0,
+            queued_bytes: 0,
+            in_flight: 0,
+        }
+    }
+
+    /// Events in memory that have not been sent, and their bytes.
+    pub(super) fn queued(&self) -> (usize, usize) {
+        (self.queued, self.queued_bytes)
+    }
+
+    /// Events published and not settled.
+    pub(super) fn unsettled(&self) -> usize {
+        let delivered = |change: &&Change| change.fate == Fate::Delivered;
+        self.in_flight + self.changes.iter().chain(&self.settling).filter(delivered).count()
+    }
+
+    /// Entries kept for events and keys that are passed over.
+    pub(super) fn held(&self) -> usize {
+        self.holds.len() + self.passed.len()
+    }
+
+    /// Whether nothing is with the publisher or waits for a settle.
+    pub(super) fn is_drained(&self) -> bool {
+        self.in_flight == 0 && self.changes.is_empty() && self.settling.is_empty()
+    }
+
+    /// What to read next: up to `limit` new events, and what was passed over and may go now.
+    pub(super) fn read(&mut self, now: Instant, limit: u32, bytes: usize, topics: &Topics) -> LaneRead {
+        let probe = topics.probe_of(self.lease.shard);
+        let flows = |topic: &str| topics.flows(topic);
+        let mut revisit = None;
+        if self.holds.wants_pass(now, flows) || probe.is_some_and(|topic| self.holds.has_topic(topic)) {
+            revisit = self.holds.revisit(now, self.front, flows, probe);
+            if let Some(revisit) = &mut revisit {
+                (revisit.limit, revisit.bytes) = (limit.max(1), bytes);
+            }
+        }
+        let above = self.tracked.iter().copied().filter(|seq| *seq > self.mark);
+        let mut known: Vec<i64> = above.chain(self.passed.iter().copied()).collect();
+        known.sort_unstable();
+        LaneRead { lease: self.lease, after: self.mark, known, limit, bytes, revisit }
+    }
+
+    /// Takes in what a read found. `decided` is the store's mark.
+    pub(super) fn take_in(&mut self, now: Instant, found: LaneRows, decided: i64, topics: &mut Topics) {
+        if self.fresh {
+            self.generation = found.generation;
+            self.fresh = false;
+        } else if self.generation != found.generation {
+            self.start_over(found.generation);
+            return;
+        }
+        let mut cursor = found.revisited.last().filter(|_| found.more_revisited).map(|row| row.message.seq + 1);
+        for row in found.revisited {
+            self.take_revisited(now, row, topics);
+        }
+        if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
+            cursor = None; // found
+        }
+        if let Some(probed) = self.holds.advance(now, cursor, |topic| topics.flows(topic)) {
+            topics.probe_not_found(&probed, self.lease.shard);
+        }
+        let last = found.rows.last().map(|row| row.message.seq);
+        for row in found.rows {
+            self.take(now, row, topics);
+        }
+        self.hungry = found.more;
+        let complete = if found.more { last.unwrap_or(self.mark) } else { i64::MAX };
+        self.mark = self.mark.max(decided.min(complete));
+        self.front = self.front.max(self.mark);
+        self.passed = self.passed.split_off(&(self.mark + 1));
+    }
+
+    /// Moves events of `key` to the publisher while `take` agrees to their size.
+    pub(super) fn send(&mut self, key: &Key, mut take: impl FnMut(usize) -> bool, mut each: impl FnMut(Arc<Message>)) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        while let Some(size) = stream.next_size()
+            && take(size)
+            && let Some(message) = stream.send()
+        {
+            self.queued -= 1;
+            self.queued_bytes -= size;
+            self.in_flight += 1;
+            each(message);
+        }
+    }
+
+    /// Whether `key` has events to send and none with the publisher.
+    pub(super) fn is_ready(&self, key: &Key) -> bool {
+        self.streams.get(key).is_some_and(|stream| stream.is_free() && stream.has_queued())
+    }
+
+    /// Notes an outcome and says what it adds up to; delivered events wait for the next settle.
+    pub(super) fn report(&mut self, key: &Key, seq: i64, outcome: Outcome) -> Progress {
+        let Some(stream) = self.streams.get_mut(key) else { return Progress::Waiting };
+        let mut delivered = Vec::new();
+        let progress = stream.report(seq, outcome, &mut delivered);
+        self.in_flight -= delivered.len();
+        for message in delivered {
+            self.changes.push(Change { seq: message.seq, id: message.id(), fate: Fate::Delivered });
+        }
+        match &progress {
+            Progress::Broken { rest, .. } => self.in_flight -= rest.len(),
+            Progress::Complete => stream.withheld = 0,
+            Progress::Waiting => {}
+        }
+        self.tidy(key);
+        progress
+    }
+
+    /// Events came back unsent: they go first again. False when that has happened too often in a row.
+    pub(super) fn put_back(&mut self, key: &Key, rest: Vec<Arc<Message>>) -> bool {
+        const PATIENCE: u32 = 3;
+        let stream = self.streams.entry(key.clone()).or_default();
+        stream.withheld += 1;
+        let patient = stream.withheld <= PATIENCE;
+        self.queued += rest.len();
+        self.queued_bytes += rest.iter().map(|message| message.size()).sum::<usize>();
+        stream.put_back(rest);
+        patient
+    }
+
+    /// The broker rejected the first of `rest`: holds the key until `fate` has been settled.
+    pub(super) fn reject(&mut self, key: Key, rest: &[Arc<Message>], fate: Fate) {
+        let Some((rejected, others)) = rest.split_first() else { return };
+        let mut from = rejected.seq;
+        for message in others {
+            from = from.min(message.seq);
+            self.pass_over(message.seq);
+        }
+        from = from.min(self.drop_queue(&key));
+        self.holds.hold_key(key.clone(), from);
+        self.waiting.insert(rejected.seq, key);
+        self.changes.push(Change { seq: rejected.seq, id: rejected.id(), fate });
+    }
+
+    /// Holds a key until `until`, forgetting what is queued of it.
+    pub(super) fn hold_back(&mut self, key: &Key, until: Instant) {
+        let from = self.drop_queue(key);
+        if from < i64::MAX {
+            self.holds.hold_key(key.clone(), from);
+            self.holds.release_key(key, until);
+        }
+    }
+
+    /// A topic stopped working: forgets what is queued for it, and `rest`, which came back.
+    pub(super) fn hold_topic(&mut self, topic: &str, rest: &[Arc<Message>]) {
+        for message in rest {
+            self.pass_over(message.seq);
+            self.holds.hold_topic(topic, message.seq);
+        }
+        let of_topic = |stream: &Stream| stream.has_queued() && stream.topic() == Some(topic);
+        let keys: Vec<Key> =
+            self.streams.iter().filter(|(_, stream)| of_topic(stream)).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            let from = self.drop_queue(&key);
+            self.holds.hold_topic(topic, from);
+        }
+    }
+
+    /// The settle that is under way was written. Returns the numbers that are no longer pending.
+    pub(super) fn settled(&mut self, now: Instant, parked_too: bool) -> Vec<i64> {
+        let mut gone = Vec::with_capacity(self.settling.len());
+        for change in std::mem::take(&mut self.settling) {
+            let until = match change.fate {
+                Fate::Retry { delay, .. } => {
+                    self.pass_over(change.seq);
+                    now.checked_add(delay)
+                }
+                Fate::Parked if !parked_too => {
+                    self.tracked.remove(&change.seq);
+                    continue;
+                }
+                _ => {
+                    gone.push(change.seq);
+                    Some(now)
+                }
+            };
+            if let Some(key) = self.waiting.remove(&change.seq) {
+                // A delay beyond the clock's end is the database's to remember.
+                self.holds.release_key(&key, until.unwrap_or(now));
+            }
+        }
+        gone
+    }
+
+    /// These numbers may be forgotten: no read that is under way can show them.
+    pub(super) fn forget(&mut self, seqs: &[i64]) {
+        for seq in seqs {
+            self.tracked.remove(seq);
+        }
+    }
+
+    /// Forgets what has not been sent.
+    pub(super) fn drop_queued(&mut self) {
+        let keys: Vec<Key> = self.streams.keys().cloned().collect();
+        for key in keys {
+            self.drop_queue(&key);
+        }
+        self.holds = Holds::default();
+        self.passed.clear();
+        (self.mark, self.hungry) = (0, true);
+    }
+
+    /// Somebody put events back at their old numbers: only what is with the publisher or waits for its settle is
+    /// still known; all else is read again from the start, before anything more is sent.
+    fn start_over(&mut self, generation: i64) {
+        self.drop_queued();
+        self.generation = generation;
+        let parked: Vec<_> = self.changes.extract_if(.., |change| change.fate == Fate::Parked).collect();
+        for change in parked {
+            self.tracked.remove(&change.seq);
+        }
+        for (seq, key) in &self.waiting {
+            self.holds.hold_key(key.clone(), *seq);
+        }
+    }
+
+    fn take(&mut self, now: Instant, row: Row, topics: &mut Topics) {
+        let seq = row.message.seq;
+        self.front = self.front.max(seq);
+        if self.tracked.contains(&seq) {
+            return;
+        }
+        let key = Key::of(&row.message);
+        let topic = row.message.envelope.topic.as_str();
+        if !row.parked {
+            let held = if topics.flows(topic) { self.holds.covers_topic(topic, seq) } else { false };
+            if !topics.flows(topic) {
+                self.holds.hold_topic(topic, seq);
+                self.pass_over(seq);
+                return;
+            }
+            if held || self.holds.covers_key(&key, seq) {
+                self.pass_over(seq);
+                return;
+            }
+        }
+        self.admit(now, key, row, topics);
+    }
+
+    fn take_revisited(&mut self, now: Instant, row: Row, topics: &mut Topics) {
+        let seq = row.message.seq;
+        if self.tracked.contains(&seq) {
+            return;
+        }
+        let key = Key::of(&row.message);
+        let topic = row.message.envelope.topic.as_str();
+        if !row.parked {
+            if self.holds.covers_revisited(&key, topic, seq) {
+                return;
+            }
+            let may_go = topics.flows(topic) && !self.holds.is_probing(topic);
+            if !may_go && !topics.admit_probe(topic, self.lease.shard) {
+                self.holds.hold_revisited(topic, seq);
+                return;
+            }
+        }
+        self.admit(now, key, row, topics);
+    }
+
+    fn admit(&mut self, now: Instant, key: Key, row: Row, topics: &mut Topics) {
+        let message = row.message;
+        let seq = message.seq;
+        if row.parked {
+            self.passed.remove(&seq);
+            self.tracked.insert(seq);
+            self.changes.push(Change { seq, id: message.id(), fate: Fate::Parked });
+            return;
+        }
+        if let Some(wait) = row.retry_in
+            && let Some(until) = now.checked_add(wait)
+        {
+            topics.probe_lost(&message.envelope.topic, self.lease.shard);
+            let from = seq.min(self.drop_queue(&key));
+            self.holds.hold_key(key.clone(), from);
+            self.holds.release_key(&key, until);
+            self.pass_over(seq);
+            return;
+        }
+        self.passed.remove(&seq);
+        self.tracked.insert(seq);
+        self.queued += 1;
+        self.queued_bytes += message.size();
+        let stream = self.streams.entry(key.clone()).or_default();
+        let ready = stream.is_free() && !stream.has_queued();
+        let message = Arc::new(message);
+        if ready {
+            topics.ready(now, &message.envelope.topic, self.lease.shard, key);
+        }
+        stream.enqueue(message);
+    }
+
+    /// Forgets what is queued of a key, and returns the lowest number of it.
+    fn drop_queue(&mut self, key: &Key) -> i64 {
+        let Some(stream) = self.streams.get_mut(key) else { return i64::MAX };
+        let dropped = stream.take_queue();
+        let mut from = i64::MAX;
+        for message in dropped {
+            self.queued -= 1;
+            self.queued_bytes -= message.size();
+            from = from.min(message.seq);
+            self.pass_over(message.seq);
+        }
+        self.tidy(key);
+        from
+    }
+
+    fn pass_over(&mut self, seq: i64) {
+        self.tracked.remove(&seq);
+        if seq > self.mark {
+            self.passed.insert(seq);
+        }
+    }
+
+    fn tidy(&mut self, key: &Key) {
+        if self.streams.get(key).is_some_and(Stream::is_empty) {
+            self.streams.remove(key);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+use std::time::{Duration, Instant};
+
+use super::{Engine, Flight, Lane};
+use crate::shard::Shard;
+use crate::store::{Lease, LeaseReply, LeaseRequest, StoreError};
+
+/// How soon to look for free shards again while there are fewer than the fair share.
+const EAGER: Duration = Duration::from_secs(1);
+
+/// When to renew, and how long the leases are good for on this side.
+#[derive(Debug)]
+pub(super) struct Leases {
+    ttl: Duration,
+    next: Instant,
+    under_way: bool,
+    /// Nothing is sent after this, by the monotonic clock.
+    valid_until: Option<Instant>,
+    releasing: Vec<Lease>,
+    answered: u32,
+    leaving: bool,
+    /// All leases are given up, for good.
+    pub(super) left: bool,
+}
+
+impl Leases {
+    pub(super) fn new(now: Instant, ttl: Duration) -> Self {
+        Self {
+            ttl,
+            next: now,
+            under_way: false,
+            valid_until: None,
+            releasing: Vec::new(),
+            answered: 0,
+            leaving: false,
+            left: false,
+        }
+    }
+
+    pub(super) fn are_valid(&self, now: Instant) -> bool {
+        self.valid_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether the first round is over.
+    pub(super) fn is_settled(&self) -> bool {
+        self.answered > 0
+    }
+}
+
+impl Engine {
+    pub(super) fn lease_due(&self) -> Option<Instant> {
+        (!self.leases.under_way && !self.leases.left).then_some(self.leases.next)
+    }
+
+    pub(super) fn next_lease(&mut self, now: Instant) -> Option<LeaseRequest> {
+        for (_, lane) in self.lanes.extract_if(.., |_, lane| lane.draining && lane.is_drained()) {
+            self.leases.releasing.push(lane.lease);
+        }
+        let stopping = self.stop.is_some();
+        let leaving = stopping && self.lanes.is_empty() && self.flights.is_empty();
+        if leaving {
+            self.leases.releasing.extend(std::mem::take(&mut self.waiting).into_values());
+        }
+        let due = now >= self.leases.next || leaving || !self.leases.releasing.is_empty();
+        if self.leases.under_way || self.leases.left || !due || self.pace.is_waiting(now) {
+            return None;
+        }
+        self.leases.under_way = true;
+        self.leases.leaving = leaving;
+        Some(LeaseRequest {
+            processor: self.id,
+            name: self.name.clone(),
+            ttl: self.config.lease,
+            release: self.leases.releasing.clone(),
+            most: if stopping { 0 } else { usize::MAX },
+            leaving,
+            state: self.describe(),
+        })
+    }
+
+    pub(super) fn leased(&mut self, now: Instant, asked: Instant, answer: Result<LeaseReply, StoreError>) {
+        self.leases.under_way = false;
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.store_failed(now, &error);
+                return;
+            }
+        };
+        self.pace.works();
+        self.leases.answered = self.leases.answered.saturating_add(1);
+        if self.leases.leaving {
+            self.leases.left = true;
+            return;
+        }
+        let releasing = std::mem::take(&mut self.leases.releasing);
+        // A tenth in reserve: the two clocks do not run at exactly the same speed.
+        self.leases.valid_until = Some(asked + self.leases.ttl - self.leases.ttl / 10);
+        let held = reply.held.iter().filter(|lease| !releasing.contains(lease));
+        self.reconcile(now, held.copied().collect());
+        self.give_up_excess(reply.fair_share);
+        let owned = self.lanes.len() + self.waiting.len();
+        let eager = self.stop.is_none() && owned < reply.fair_share;
+        self.leases.next = asked + if eager { (self.leases.ttl / 3).min(EAGER) } else { self.leases.ttl / 3 };
+    }
+
+    /// Makes the lanes those of `held`.
+    fn reconcile(&mut self, now: Instant, held: Vec<Lease>) {
+        let lost: Vec<Shard> =
+            self.lanes.values().filter(|lane| !held.contains(&lane.lease)).map(|lane| lane.lease.shard).collect();
+        for shard in lost {
+            tracing::warn!(%shard, "lost the lease of a shard; its last events may be published twice");
+            self.drop_lane(now, shard);
+        }
+        self.waiting.retain(|_, lease| held.contains(lease));
+        for lease in held {
+            if self.lanes.contains_key(&lease.shard) {
+                continue;
+            }
+            if self.stop.is_some() {
+                self.leases.releasing.push(lease);
+            } else if self.orphans.contains_key(&lease.shard) {
+                self.waiting.insert(lease.shard, lease);
+            } else {
+                self.lanes.insert(lease.shard, Lane::new(lease));
+                self.reading.wanted = true;
+            }
+        }
+    }
+
+    /// Another processor should have some of the shards: lets the highest ones drain.
+    fn give_up_excess(&mut self, fair_share: usize) {
+        let kept = self.lanes.values().filter(|lane| !lane.draining).count() + self.waiting.len();
+        let excess = kept.saturating_sub(fair_share.max(1));
+        for lane in self.lanes.values_mut().rev().filter(|lane| !lane.draining).take(excess) {
+            lane.draining = true;
+            lane.drop_queued();
+        }
+    }
+
+    /// Forgets a shard; what is still with the publisher is an orphan.
+    pub(super) fn drop_lane(&mut self, now: Instant, shard: Shard) {
+        let Some(lane) = self.lanes.remove(&shard) else { return };
+        let of_lane = |flight: &&Flight| flight.shard == shard && flight.epoch == lane.lease.epoch;
+        let unreported = self.flights.values().filter(of_lane).count();
+        self.window.give_back(lane.unsettled() - unreported);
+        if unreported > 0 {
+            *self.orphans.entry(shard).or_default() += unreported;
+        }
+        self.topics.forget_shard(now, shard);
+    }
+
+    /// An event of a lost lease was reported at last.
+    pub(super) fn orphan_reported(&mut self, shard: Shard) {
+        let Some(left) = self.orphans.get_mut(&shard) else { return };
+        *left -= 1;
+        if *left > 0 {
+            return;
+        }
+        self.orphans.remove(&shard);
+        if let Some(lease) = self.waiting.remove(&shard) {
+            self.lanes.insert(shard, Lane::new(lease));
+            self.reading.wanted = true;
+        }
+    }
+
+    fn describe(&self) -> String {
+        let paused: Vec<_> = self
+            .topics
+            .paused()
+            .into_iter()
+            .map(|(topic, cause)| serde_json::json!({"topic": topic, "cause": cause}))
+            .collect();
+        serde_json::json!({ "paused": paused }).to_string()
+    }
+}

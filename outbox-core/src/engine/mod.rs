@@ -1,0 +1,312 @@
+//! What to do next, decided without doing it.
+//!
+//! The engine is a state machine: events go in ([`Engine::handle`]), effects come out ([`Engine::poll`]). It has no
+//! clock, no source of chance but its seed, and does no I/O, so that a run can be replayed exactly. The processor is
+//! the thin shell that carries effects out.
+
+mod dispatch;
+mod hold;
+mod key;
+mod lane;
+mod leases;
+mod pace;
+mod reading;
+mod settling;
+#[cfg(test)]
+mod simulation;
+mod topics;
+mod window;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use self::dispatch::Flight;
+use self::lane::Lane;
+use self::leases::Leases;
+use self::pace::Pace;
+use self::topics::Topics;
+use self::window::Window;
+use crate::message::Message;
+use crate::publisher::Outcome;
+use crate::retry::RetryRules;
+use crate::shard::Shard;
+use crate::store::{Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, SettleReply, SettleRequest, StoreError};
+
+/// How an engine works. Checked by whoever makes it.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Most events in a read, and in a batch for the publisher.
+    pub batch_size: usize,
+    /// Most events published and not settled.
+    pub window: usize,
+    /// Most bytes with the publisher; half as much again may be read ahead.
+    pub window_bytes: usize,
+    /// Most calls of the publisher at a time.
+    pub concurrency: usize,
+    /// How long a lease lasts.
+    pub lease: Duration,
+    /// Polling intervals: after activity, in calm, idle.
+    pub poll: [Duration; 3],
+    /// How long settling may wait for company.
+    pub settle_delay: Duration,
+    /// First and longest pause of a topic that does not work.
+    pub pause: (Duration, Duration),
+    /// Most keys and events remembered as passed over; beyond it, reading waits.
+    pub most_held: usize,
+    /// When to try again, and when to give up.
+    pub retry: RetryRules,
+    /// Stop by itself after so many events, or when nothing is due.
+    pub once: Option<usize>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A lease request, sent at `asked`, was answered.
+    Leased {
+        /// When it was sent.
+        asked: Instant,
+        /// The answer.
+        answer: Result<LeaseReply, StoreError>,
+    },
+    /// A read was answered.
+    Read(Result<ReadReply, StoreError>),
+    /// A settle was answered.
+    Settled(Result<SettleReply, StoreError>),
+    /// Scheduled events were moved.
+    Promoted(Result<Option<Duration>, StoreError>),
+    /// The publisher is ready for another batch.
+    BatchTaken,
+    /// The publisher reported an outcome.
+    Reported(u64, Outcome),
+    /// Somebody says that there is work.
+    Woken,
+    /// Stop: drain, but not longer than until `deadline`.
+    Stop {
+        /// When to give up draining.
+        deadline: Instant,
+    },
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Ask the store for leases.
+    Lease(LeaseRequest),
+    /// Ask the store for events.
+    Read(ReadRequest),
+    /// Write outcomes back.
+    Settle(SettleRequest),
+    /// Move scheduled events that are due.
+    Promote(Vec<Lease>),
+    /// Hand these to the publisher, in this order.
+    Publish(Vec<(u64, Arc<Message>)>),
+}
+
+/// Counts since the engine was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Events delivered and settled.
+    pub delivered: u64,
+    /// Rejections after which the event will be tried again.
+    pub retried: u64,
+    /// Events moved to the dead letters.
+    pub dead: u64,
+    /// Events moved aside because their key is parked.
+    pub parked: u64,
+}
+
+/// What an engine is doing.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// See [`Counts`].
+    pub counts: Counts,
+    /// Shards whose lease is held.
+    pub shards: usize,
+    /// Events published and not settled.
+    pub in_flight: usize,
+    /// Events read and not yet published.
+    pub queued: usize,
+    /// Keys that wait for a retry, and single events passed over lately.
+    pub held: usize,
+    /// Topics that do not work, and why.
+    pub paused: Vec<(String, String)>,
+    /// Whether the database failed the last time it was asked.
+    pub database_fails: bool,
+}
+
+/// The state machine of one processor.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    id: Uuid,
+    name: String,
+    random: fastrand::Rng,
+    lanes: BTreeMap<Shard, Lane>,
+    /// Leases whose shard still has events with the publisher from an earlier, lost lease.
+    waiting: BTreeMap<Shard, Lease>,
+    orphans: HashMap<Shard, usize>,
+    flights: HashMap<u64, Flight>,
+    next_token: u64,
+    calls: usize,
+    last_topic: String,
+    topics: Topics,
+    window: Window,
+    leases: Leases,
+    pace: Pace,
+    reading: reading::Reading,
+    settling: settling::Settling,
+    stop: Option<Instant>,
+    once_left: usize,
+    counts: Counts,
+}
+
+impl Engine {
+    /// A new engine for the processor `id`, called `name`. All chance comes from `seed`.
+    #[must_use]
+    pub fn new(now: Instant, id: Uuid, name: String, seed: u64, config: EngineConfig) -> Self {
+        Self {
+            id,
+            name,
+            random: fastrand::Rng::with_seed(seed),
+            lanes: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            orphans: HashMap::new(),
+            flights: HashMap::new(),
+            next_token: 0,
+            calls: 0,
+            last_topic: String::new(),
+            topics: Topics::new(config.pause),
+            window: Window::new(config.window, config.window_bytes),
+            leases: Leases::new(now, config.lease),
+            pace: Pace::new(now, config.poll),
+            reading: reading::Reading::default(),
+            settling: settling::Settling::default(),
+            stop: None,
+            once_left: config.once.unwrap_or(usize::MAX),
+            counts: Counts::default(),
+            config,
+        }
+    }
+
+    /// Takes note of what happened.
+    pub fn handle(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Leased { asked, answer } => self.leased(now, asked, answer),
+            Event::Read(answer) => self.read(now, answer),
+            Event::Settled(answer) => self.settled(now, answer),
+            Event::Promoted(answer) => self.promoted(now, answer),
+            Event::BatchTaken => self.calls = self.calls.saturating_sub(1),
+            Event::Reported(token, outcome) => self.reported(now, token, outcome),
+            Event::Woken => {
+                self.pace.active(now);
+                self.reading.woken(now);
+            }
+            Event::Stop { deadline } => self.stop(deadline),
+        }
+    }
+
+    /// What to do now. Call it after [`handle`](Self::handle), and at [`next_poll`](Self::next_poll).
+    pub fn poll(&mut self, now: Instant) -> Vec<Effect> {
+        self.tick_topics(now);
+        let mut effects = Vec::new();
+        self.finish_once(now);
+        self.next_batches(now, &mut effects);
+        effects.extend(self.next_settle(now).map(Effect::Settle));
+        effects.extend(self.next_lease(now).map(Effect::Lease));
+        effects.extend(self.next_promote(now).map(Effect::Promote));
+        effects.extend(self.next_read(now).map(Effect::Read));
+        effects
+    }
+
+    /// When to call [`poll`](Self::poll) again if nothing happens before.
+    #[must_use]
+    pub fn next_poll(&self, now: Instant) -> Option<Instant> {
+        let database = [self.lease_due(), self.settle_due(), self.read_due(), self.promote_due()];
+        let database = match self.pace.not_before().filter(|until| now < *until) {
+            Some(until) => Some(until),
+            None => database.into_iter().flatten().min(),
+        };
+        [database, self.topics.next_tick(), self.stop].into_iter().flatten().min()
+    }
+
+    /// Whether it has stopped: nothing is under way and all leases are given up, or the deadline has passed.
+    #[must_use]
+    pub fn is_done(&self, now: Instant) -> bool {
+        self.leases.left || self.stop.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Whether it is stopping.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            counts: self.counts,
+            shards: self.lanes.len() + self.waiting.len(),
+            in_flight: self.window.used(),
+            queued: self.queued().0,
+            held: self.lanes.values().map(Lane::held).sum(),
+            paused: self.topics.paused(),
+            database_fails: self.pace.not_before().is_some(),
+        }
+    }
+
+    fn stop(&mut self, deadline: Instant) {
+        self.stop = Some(self.stop.map_or(deadline, |earlier| earlier.min(deadline)));
+        for lane in self.lanes.values_mut() {
+            lane.draining = true;
+            lane.drop_queued();
+        }
+    }
+
+    /// In the mode that stops by itself: stops when everything due was sent, or the limit is reached.
+    fn finish_once(&mut self, now: Instant) {
+        if self.config.once.is_none() || self.stop.is_some() || !self.leases.is_settled() {
+            return;
+        }
+        let flows = |topic: &str| self.topics.flows(topic);
+        let quiet = |lane: &Lane| {
+            !lane.fresh
+                && !lane.hungry
+                && lane.queued().0 == 0
+                && lane.is_drained()
+                && !lane.holds.wants_pass(now, flows)
+        };
+        let drained = self.lanes.values().all(Lane::is_drained);
+        let finished = self.reading.is_idle() && self.waiting.is_empty() && self.lanes.values().all(quiet);
+        if drained && (self.once_left == 0 || finished) {
+            self.stop(now + self.config.lease);
+        }
+    }
+
+    fn queued(&self) -> (usize, usize) {
+        let all = self.lanes.values().map(Lane::queued);
+        all.fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1))
+    }
+
+    fn tick_topics(&mut self, now: Instant) {
+        let lanes = &self.lanes;
+        let holders = |topic: &str| {
+            lanes
+                .values()
+                .filter(|lane| !lane.draining && lane.holds.has_topic(topic))
+                .map(|lane| lane.lease.shard)
+                .collect()
+        };
+        for topic in self.topics.tick(now, holders) {
+            for lane in self.lanes.values_mut() {
+                lane.hold_topic(&topic, &[]);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+use std::time::{Duration, Instant};
+
+/// How long after activity each polling interval holds.
+const BUSY_FOR: Duration = Duration::from_secs(2);
+const CALM_FOR: Duration = Duration::from_secs(20);
+/// Waits after failures of the database.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// When to look for events again: often after activity, seldom in quiet, and not at once after a failure.
+#[derive(Debug)]
+pub(super) struct Pace {
+    intervals: [Duration; 3],
+    active: Instant,
+    looked: Option<Instant>,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant, intervals: [Duration; 3]) -> Self {
+        Self { intervals, active: now, looked: None, failures: 0, not_before: None }
+    }
+
+    /// Something happened that makes more likely.
+    pub(super) fn active(&mut self, now: Instant) {
+        self.active = now;
+    }
+
+    /// A look begins.
+    pub(super) fn looked(&mut self, now: Instant) {
+        self.looked = Some(now);
+    }
+
+    /// When the next look without a reason is due.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let looked = self.looked?;
+        let quiet = looked.saturating_duration_since(self.active);
+        let [busy, calm, idle] = self.intervals;
+        let interval = if quiet < BUSY_FOR {
+            busy
+        } else if quiet < CALM_FOR {
+            calm
+        } else {
+            idle
+        };
+        Some(looked + interval)
+    }
+
+    /// The database answered.
+    pub(super) fn works(&mut self) {
+        self.failures = 0;
+        self.not_before = None;
+    }
+
+    /// The database failed.
+    pub(super) fn fails(&mut self, now: Instant, random: f64) {
+        let range = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(now + range.mul_f64(0.5 + random / 2.0));
+    }
+
+    /// Until when the database is left alone.
+    pub(super) fn not_before(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    pub(super) fn is_waiting(&self, now: Instant) -> bool {
+        self.not_before.is_some_and(|until| now < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_become_rare_in_quiet_and_frequent_after_activity() {
+        let second = Duration::from_secs(1);
+        let start = Instant::now();
+        let mut pace = Pace::new(start, [second / 10, second, 5 * second]);
+        assert_eq!(pace.next_look(), None);
+        for (quiet, interval) in [(0, second / 10), (3, second), (30, 5 * second)] {
+            let now = start + quiet * second;
+            pace.looked(now);
+            assert_eq!(pace.next_look(), Some(now + interval));
+        }
+        pace.active(start + 30 * second);
+        assert_eq!(pace.next_look(), Some(start + 30 * second + second / 10));
+    }
+
+    #[test]
+    fn waits_after_failures_grow_to_five_seconds_and_end_with_success() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now, [Duration::ZERO; 3]);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            pace.fails(now, 1.0);
+            waits.push(pace.not_before().unwrap().duration_since(now).as_millis());
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert!(pace.is_waiting(now));
+        pace.works();
+        assert!(!pace.is_waiting(now));
+    }
+}

@@ -1,0 +1,207 @@
+use std::time::{Duration, Instant};
+
+use super::lane::Lane;
+use super::{Engine, StoreError};
+use crate::shard::Shard;
+use crate::store::{Lease, ReadReply, ReadRequest};
+
+/// Fewest events asked of a shard, so that a small read still makes progress everywhere.
+const LEAST: usize = 8;
+/// What an event is taken to weigh before any has been seen.
+const GUESS: usize = 2_048;
+
+/// The read that is under way, and what is known about the next.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// There is a reason to look.
+    pub(super) wanted: bool,
+    under_way: bool,
+    /// Settled while the read was under way: it may still show them.
+    gone: Vec<(Shard, Vec<i64>)>,
+    /// Average size of the events of the last reads.
+    weight: Option<usize>,
+    /// Where to go on when there is room for some of the shards alone.
+    next_shard: Shard,
+    promoting: bool,
+    promote_at: Option<Instant>,
+    promote_not_before: Option<Instant>,
+    promoted: bool,
+}
+
+impl Reading {
+    /// Whether nothing is being read or moved, and everything has been at least once.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.under_way && !self.promoting && self.promoted && !self.wanted
+    }
+
+    /// Somebody committed something, which may be a scheduled event too.
+    pub(super) fn woken(&mut self, now: Instant) {
+        self.wanted = true;
+        let soonest = self.promote_not_before.map_or(now, |at| at.max(now));
+        self.promote_at = self.promote_at.map(|at| at.min(soonest));
+    }
+}
+
+impl Engine {
+    pub(super) fn read_due(&self) -> Option<Instant> {
+        if self.reading.under_way || self.lanes.is_empty() || self.stop.is_some() {
+            return None;
+        }
+        let due = self.lanes.values().filter_map(|lane| lane.holds.next_due()).min();
+        [due, self.pace.next_look()].into_iter().flatten().min()
+    }
+
+    pub(super) fn next_read(&mut self, now: Instant) -> Option<ReadRequest> {
+        if self.reading.under_way || self.stop.is_some() || self.pace.is_waiting(now) || self.once_left == 0 {
+            return None;
+        }
+        if !self.read_wanted(now) {
+            return None;
+        }
+        let (queued, queued_bytes) = self.queued();
+        let weight = self.reading.weight.unwrap_or(GUESS).max(1);
+        let read_ahead = self.config.window_bytes / 2;
+        let capacity = self.config.batch_size.min(read_ahead / weight).max(1);
+        let room_bytes = read_ahead.saturating_sub(queued_bytes);
+        let room = capacity.saturating_sub(queued).min(room_bytes / weight).max(usize::from(queued == 0));
+        // Small reads cost as much as large ones: with something in hand, wait until half of the room is free.
+        if room == 0 || (queued > 0 && room * 2 < capacity) {
+            return None;
+        }
+        let mut asked: Vec<Shard> =
+            self.lanes.values().filter(|lane| !lane.draining).map(|lane| lane.lease.shard).collect();
+        let all = asked.len();
+        if all == 0 {
+            return None;
+        }
+        let next = asked.partition_point(|shard| *shard < self.reading.next_shard);
+        asked.rotate_left(next % all);
+        asked.truncate((room / LEAST).max(1));
+        self.reading.next_shard = asked.last().map_or(Shard::new(0), |shard| Shard::new(shard.number() + 1));
+        let saturated = self.lanes.values().map(Lane::held).sum::<usize>() >= self.config.most_held;
+        let hungry = asked.iter().filter(|shard| self.lanes.get(shard).is_some_and(|lane| lane.hungry)).count();
+        let small = (room / (4 * asked.len())).max(LEAST);
+        let large = (room * 3 / 4).checked_div(hungry).unwrap_or(small).max(LEAST);
+        let bytes = room_bytes / asked.len();
+        let mut requests = Vec::with_capacity(asked.len());
+        for shard in &asked {
+            let Some(lane) = self.lanes.get_mut(shard) else { continue };
+            let share = if lane.hungry { large } else { small };
+            // A lane that can remember no more reads nothing new; what it holds can still go.
+            let limit = if saturated { 0 } else { u32::try_from(share).unwrap_or(u32::MAX) };
+            requests.push(lane.read(now, limit, bytes, &self.topics));
+        }
+        self.reading.under_way = true;
+        self.reading.wanted = asked.len() < all;
+        self.pace.looked(now);
+        Some(ReadRequest { processor: self.id, lanes: requests })
+    }
+
+    fn read_wanted(&self, now: Instant) -> bool {
+        let flows = |topic: &str| self.topics.flows(topic);
+        self.reading.wanted
+            || self.pace.next_look().is_none_or(|due| due <= now)
+            || self.lanes.values().any(|lane| {
+                !lane.draining
+                    && (lane.hungry
+                        || lane.holds.wants_pass(now, flows)
+                        || self.topics.probe_of(lane.lease.shard).is_some())
+            })
+    }
+
+    pub(super) fn read(&mut self, now: Instant, answer: Result<ReadReply, StoreError>) {
+        self.reading.under_way = false;
+        let gone = std::mem::take(&mut self.reading.gone);
+        match answer {
+            Ok(reply) => {
+                self.pace.works();
+                self.take_in(now, reply);
+            }
+            Err(error) => {
+                self.reading.wanted = true;
+                self.store_failed(now, &error);
+            }
+        }
+        for (shard, seqs) in gone {
+            if let Some(lane) = self.lanes.get_mut(&shard) {
+                lane.forget(&seqs);
+            }
+        }
+    }
+
+    fn take_in(&mut self, now: Instant, reply: ReadReply) {
+        let (mut events, mut bytes) = (0, 0);
+        for found in reply.lanes {
+            let shard = found.shard;
+            let Some(lane) = self.lanes.get_mut(&shard).filter(|lane| !lane.draining) else { continue };
+            for row in found.rows.iter().chain(&found.revisited) {
+                events += 1;
+                bytes += row.message.size();
+            }
+            let generation = lane.generation;
+            lane.take_in(now, found, reply.decided, &mut self.topics);
+            if lane.generation != generation {
+                // What was admitted to probe a topic is gone with everything else.
+                self.topics.forget_shard(now, shard);
+                self.reading.wanted = true;
+            }
+        }
+        if let Some(weight) = bytes.checked_div(events) {
+            self.pace.active(now);
+            self.reading.weight = Some(weight);
+        }
+    }
+
+    /// Numbers that are no longer pending: forgets them as soon as no read can show them any more.
+    pub(super) fn no_longer_pending(&mut self, shard: Shard, seqs: Vec<i64>) {
+        if self.reading.under_way {
+            self.reading.gone.push((shard, seqs));
+        } else if let Some(lane) = self.lanes.get_mut(&shard) {
+            lane.forget(&seqs);
+        }
+    }
+
+    pub(super) fn promote_due(&self) -> Option<Instant> {
+        let idle = !self.reading.promoting && !self.lanes.is_empty() && self.stop.is_none();
+        self.reading.promote_at.filter(|_| idle)
+    }
+
+    /// Scheduled events are looked for together with the others, and when the next known one is due.
+    pub(super) fn next_promote(&mut self, now: Instant) -> Option<Vec<Lease>> {
+        const LEAST_PAUSE: Duration = Duration::from_millis(100);
+        let due = self.reading.promote_at.is_none_or(|at| at <= now);
+        if self.reading.promoting || !due || self.stop.is_some() || self.pace.is_waiting(now) {
+            return None;
+        }
+        let leases: Vec<Lease> = self.lanes.values().filter(|lane| !lane.draining).map(|lane| lane.lease).collect();
+        if leases.is_empty() || !self.leases.are_valid(now) {
+            return None;
+        }
+        self.reading.promoting = true;
+        self.reading.promote_at = Some(now + LEAST_PAUSE);
+        self.reading.promote_not_before = self.reading.promote_at;
+        Some(leases)
+    }
+
+    pub(super) fn promoted(&mut self, now: Instant, answer: Result<Option<Duration>, StoreError>) {
+        self.reading.promoting = false;
+        match answer {
+            Ok(next) => {
+                self.pace.works();
+                self.reading.promoted = true;
+                let poll = self.pace.next_look().unwrap_or(now).max(now);
+                let due = next.and_then(|wait| now.checked_add(wait));
+                self.reading.wanted |= next == Some(Duration::ZERO);
+                self.reading.promote_at = Some(due.map_or(poll, |due| due.min(poll)));
+            }
+            Err(error) => self.store_failed(now, &error),
+        }
+    }
+
+    pub(super) fn store_failed(&mut self, now: Instant, error: &StoreError) {
+        let random = self.random.f64();
+        self.pace.fails(now, random);
+        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(error = %error, cause, "the outbox store failed; trying again soon");
+    }
+}

@@ -1,0 +1,114 @@
+use std::time::Instant;
+
+use super::{Engine, Lane, StoreError};
+use crate::shard::Shard;
+use crate::store::{Fate, LaneSettle, SettleReply, SettleRequest, Settled};
+
+/// Most changes in one settle: enough to be cheap for each, few enough to be quick.
+const MOST: usize = 5_000;
+
+/// The settle that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    under_way: bool,
+    /// Somebody waits for it.
+    pub(super) urgent: bool,
+    /// Since when there is something to settle.
+    since: Option<Instant>,
+}
+
+impl Engine {
+    pub(super) fn settle_due(&self) -> Option<Instant> {
+        if self.settling.under_way {
+            return None;
+        }
+        self.settling.since.map(|since| since + self.config.settle_delay)
+    }
+
+    pub(super) fn next_settle(&mut self, now: Instant) -> Option<SettleRequest> {
+        if self.settling.under_way {
+            return None;
+        }
+        let again = self.lanes.values().any(|lane| !lane.settling.is_empty());
+        let pending: usize = self.lanes.values().map(|lane| lane.changes.len()).sum();
+        if pending == 0 && !again {
+            self.settling.since = None;
+            return None;
+        }
+        let since = *self.settling.since.get_or_insert(now);
+        let handing_over = self.lanes.values().any(|lane| lane.draining);
+        let due = again
+            || self.settling.urgent
+            || handing_over
+            || self.config.once.is_some()
+            || pending >= self.config.batch_size / 2
+            || now >= since + self.config.settle_delay;
+        if !due || self.pace.is_waiting(now) {
+            return None;
+        }
+        // What may have been written already is written again before anything else, and alone.
+        if !again {
+            let mut left = MOST;
+            for lane in self.lanes.values_mut() {
+                let some = lane.changes.len().min(left);
+                lane.settling = lane.changes.drain(..some).collect();
+                lane.settling_generation = lane.generation;
+                left -= some;
+            }
+            self.settling.urgent = false;
+            self.settling.since = None;
+        }
+        let lanes: Vec<LaneSettle> =
+            self.lanes.values().filter(|lane| !lane.settling.is_empty()).map(LaneSettle::of).collect();
+        self.settling.under_way = true;
+        Some(SettleRequest { processor: self.id, lanes })
+    }
+
+    pub(super) fn settled(&mut self, now: Instant, answer: Result<SettleReply, StoreError>) {
+        self.settling.under_way = false;
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.store_failed(now, &error);
+                return;
+            }
+        };
+        self.pace.works();
+        for (shard, settled) in reply.lanes {
+            match settled {
+                Settled::Done => self.lane_settled(now, shard, true),
+                Settled::Regenerated => self.lane_settled(now, shard, false),
+                // A lane that has nothing under way was made later, under a newer lease.
+                Settled::LeaseLost if self.lanes.get(&shard).is_none_or(|lane| lane.settling.is_empty()) => {}
+                Settled::LeaseLost => {
+                    tracing::warn!(%shard, "lost the lease of a shard; its last events may be published twice");
+                    self.drop_lane(now, shard);
+                }
+            }
+        }
+    }
+
+    fn lane_settled(&mut self, now: Instant, shard: Shard, parked_too: bool) {
+        let Some(lane) = self.lanes.get_mut(&shard) else { return };
+        let mut delivered = 0;
+        for change in &lane.settling {
+            match change.fate {
+                Fate::Delivered => delivered += 1,
+                Fate::Retry { .. } => self.counts.retried += 1,
+                Fate::Dead { .. } => self.counts.dead += 1,
+                Fate::Parked => self.counts.parked += u64::from(parked_too),
+            }
+        }
+        self.counts.delivered += delivered as u64;
+        self.window.give_back(delivered);
+        let gone = lane.settled(now, parked_too);
+        self.reading.wanted |= !parked_too;
+        self.no_longer_pending(shard, gone);
+    }
+}
+
+impl LaneSettle {
+    fn of(lane: &Lane) -> Self {
+        Self { lease: lane.lease, generation: lane.settling_generation, changes: lane.settling.clone() }
+    }
+}

@@ -1,0 +1,266 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::key::Key;
+use super::window::Window;
+use crate::shard::Shard;
+
+/// How long a topic may be silent, with events under way, before others stop waiting behind it.
+const STALL: Duration = Duration::from_secs(2);
+/// How long a probe may take to find an event to send.
+const PROBE: Duration = Duration::from_secs(10);
+/// Topics that are remembered although nothing is under way for them.
+const REMEMBERED: usize = 1_000;
+
+/// Destinations: what waits for them, what they may take of the window, and whether they work.
+#[derive(Debug)]
+pub(super) struct Topics {
+    topics: BTreeMap<String, Topic>,
+    pause: (Duration, Duration),
+}
+
+#[derive(Debug)]
+struct Topic {
+    in_flight: usize,
+    ready: VecDeque<(Shard, Key)>,
+    breaker: Breaker,
+    failures: u32,
+    cause: String,
+    /// The last report, or the first send after silence.
+    progress: Instant,
+    stalled: bool,
+}
+
+/// The usual three states of a circuit breaker.
+#[derive(Debug)]
+enum Breaker {
+    Closed,
+    Open { until: Instant },
+    HalfOpen { shard: Shard, admitted: bool, tried: BTreeSet<Shard>, since: Instant },
+}
+
+impl Topics {
+    /// `pause` is the first and the longest time for which a topic is left alone.
+    pub(super) fn new(pause: (Duration, Duration)) -> Self {
+        Self { topics: BTreeMap::new(), pause }
+    }
+
+    /// Whether events of the topic can be sent, as far as is known.
+    pub(super) fn flows(&self, topic: &str) -> bool {
+        self.topics.get(topic).is_none_or(|topic| matches!(topic.breaker, Breaker::Closed) && !topic.stalled)
+    }
+
+    /// The topic for which this shard is to find one event to try.
+    pub(super) fn probe_of(&self, shard: Shard) -> Option<&str> {
+        let wanted = |topic: &Topic| matches!(&topic.breaker, Breaker::HalfOpen { shard: chosen, admitted: false, .. } if *chosen == shard);
+        self.topics.iter().find(|(_, topic)| wanted(topic)).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether this event of a topic that does not work may be the one to try.
+    pub(super) fn admit_probe(&mut self, topic: &str, shard: Shard) -> bool {
+        match self.topics.get_mut(topic).map(|topic| &mut topic.breaker) {
+            Some(Breaker::HalfOpen { shard: chosen, admitted, .. }) if *chosen == shard && !*admitted => {
+                *admitted = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The event that was admitted cannot be sent now.
+    pub(super) fn probe_lost(&mut self, topic: &str, shard: Shard) {
+        if let Some(Breaker::HalfOpen { shard: chosen, admitted, .. }) =
+            self.topics.get_mut(topic).map(|topic| &mut topic.breaker)
+            && *chosen == shard
+        {
+            *admitted = false;
+        }
+    }
+
+    /// The shard has been searched; unless an event was admitted, another shard must be.
+    pub(super) fn probe_not_found(&mut self, topic: &str, shard: Shard) {
+        if let Some(Breaker::HalfOpen { shard: chosen, admitted: false, tried, .. }) =
+            self.topics.get_mut(topic).map(|topic| &mut topic.breaker)
+            && *chosen == shard
+        {
+            tried.insert(shard);
+        }
+    }
+
+    /// The shard's events are gone from memory, and a probe with them.
+    pub(super) fn forget_shard(&mut self, now: Instant, shard: Shard) {
+        for topic in self.topics.values_mut() {
+            if matches!(&topic.breaker, Breaker::HalfOpen { shard: chosen, .. } if *chosen == shard)
+                && topic.in_flight == 0
+            {
+                topic.breaker = Breaker::Open { until: now };
+            }
+        }
+    }
+
+    /// A key has events to send.
+    pub(super) fn ready(&mut self, now: Instant, topic: &str, shard: Shard, key: Key) {
+        self.entry(now, topic).ready.push_back((shard, key));
+    }
+
+    /// The next key of a topic that may be tried, and how many of its events.
+    pub(super) fn next_ready(&mut self, name: &str, window: &Window) -> Option<(Shard, Key, usize)> {
+        let topic = self.topics.get_mut(name)?;
+        let most = match topic.breaker {
+            Breaker::Open { .. } => 0,
+            Breaker::HalfOpen { admitted, .. } => usize::from(admitted && topic.in_flight == 0),
+            Breaker::Closed => window.share(topic.in_flight),
+        };
+        if most == 0 {
+            return None;
+        }
+        topic.ready.pop_front().map(|(shard, key)| (shard, key, most))
+    }
+
+    /// Puts a key back that could not be sent for want of room.
+    pub(super) fn not_sent(&mut self, name: &str, shard: Shard, key: Key) {
+        if let Some(topic) = self.topics.get_mut(name) {
+            topic.ready.push_front((shard, key));
+        }
+    }
+
+    /// Names of the topics with keys to send, beginning after `last`.
+    pub(super) fn with_ready(&self, last: &str) -> Vec<String> {
+        let names = self.topics.iter().filter(|(_, topic)| !topic.ready.is_empty()).map(|(name, _)| name.clone());
+        let (mut after, before): (Vec<_>, Vec<_>) = names.partition(|name| name.as_str() > last);
+        after.extend(before);
+        after
+    }
+
+    /// An event was handed to the publisher.
+    pub(super) fn sent(&mut self, now: Instant, name: &str) {
+        let topic = self.entry(now, name);
+        if topic.in_flight == 0 {
+            topic.progress = now;
+        }
+        topic.in_flight += 1;
+    }
+
+    /// The publisher reported an event, whatever the outcome.
+    pub(super) fn reported(&mut self, now: Instant, name: &str) {
+        let topic = self.entry(now, name);
+        topic.in_flight = topic.in_flight.saturating_sub(1);
+        topic.progress = now;
+        topic.stalled = false;
+    }
+
+    /// The topic answered: it works. True when that is news.
+    pub(super) fn works(&mut self, now: Instant, name: &str) -> bool {
+        let topic = self.entry(now, name);
+        topic.failures = 0;
+        let news = !matches!(topic.breaker, Breaker::Closed);
+        topic.breaker = Breaker::Closed;
+        news
+    }
+
+    /// The topic does not work: leaves it alone for a while, for `wait` if somebody knows. True when that is news.
+    pub(super) fn fails(
+        &mut self,
+        now: Instant,
+        name: &str,
+        cause: String,
+        wait: Option<Duration>,
+        random: f64,
+    ) -> bool {
+        let (base, longest) = self.pause;
+        let topic = self.entry(now, name);
+        topic.cause = cause;
+        if matches!(topic.breaker, Breaker::Open { .. }) {
+            return false;
+        }
+        let news = matches!(topic.breaker, Breaker::Closed);
+        let pause = wait.unwrap_or_else(|| {
+            let range = base.saturating_mul(1 << topic.failures.min(20)).min(longest);
+            // Half fixed, half random: never at once, never all together.
+            range.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+        });
+        if wait.is_none() {
+            topic.failures += 1;
+        }
+        topic.breaker = Breaker::Open { until: now + pause.min(Duration::from_secs(3600)) };
+        news
+    }
+
+    /// Moves breakers on with time. `holders` names the shards that hold events of a topic. Returns topics that have
+    /// just stopped answering.
+    pub(super) fn tick(&mut self, now: Instant, holders: impl Fn(&str) -> Vec<Shard>) -> Vec<String> {
+        let several = self.topics.len() > 1;
+        let mut stalled = Vec::new();
+        for (name, topic) in &mut self.topics {
+            let tried = match &mut topic.breaker {
+                Breaker::Closed => {
+                    if several && !topic.stalled && topic.in_flight > 0 && now.duration_since(topic.progress) > STALL {
+                        topic.stalled = true;
+                        stalled.push(name.clone());
+                    }
+                    continue;
+                }
+                Breaker::Open { until } if *until > now => continue,
+                Breaker::Open { .. } => BTreeSet::new(),
+                Breaker::HalfOpen { shard, admitted, tried, since } => {
+                    let lost = topic.in_flight == 0 && now.duration_since(*since) > PROBE;
+                    if !lost && (*admitted || !tried.contains(shard)) {
+                        continue;
+                    }
+                    if lost { BTreeSet::new() } else { std::mem::take(tried) }
+                }
+            };
+            let next = holders(name).into_iter().find(|shard| !tried.contains(shard));
+            topic.breaker = match next {
+                Some(shard) => Breaker::HalfOpen { shard, admitted: false, tried, since: now },
+                // Nobody has anything to try it with: the next event will.
+                None => Breaker::Closed,
+            };
+        }
+        if self.topics.len() > REMEMBERED {
+            let idle = |topic: &Topic| topic.in_flight == 0 && topic.ready.is_empty();
+            self.topics.retain(|_, topic| !idle(topic) || !matches!(topic.breaker, Breaker::Closed));
+        }
+        stalled
+    }
+
+    /// When [`tick`](Self::tick) has something to do next.
+    pub(super) fn next_tick(&self) -> Option<Instant> {
+        let several = self.topics.len() > 1;
+        let next = |topic: &Topic| match &topic.breaker {
+            Breaker::Open { until } => Some(*until),
+            Breaker::HalfOpen { since, .. } => Some(*since + PROBE),
+            Breaker::Closed if several && topic.in_flight > 0 && !topic.stalled => Some(topic.progress + STALL),
+            Breaker::Closed => None,
+        };
+        self.topics.values().filter_map(next).min()
+    }
+
+    /// Topics that do not work now, and why.
+    pub(super) fn paused(&self) -> Vec<(String, String)> {
+        let broken = self.topics.iter().filter(|(_, topic)| !matches!(topic.breaker, Breaker::Closed));
+        broken.map(|(name, topic)| (name.clone(), topic.cause.clone())).collect()
+    }
+
+    fn entry(&mut self, now: Instant, name: &str) -> &mut Topic {
+        if !self.topics.contains_key(name) {
+            self.topics.insert(name.to_owned(), Topic::new(now));
+        }
+        // Just inserted, if it was not there.
+        self.topics.entry(name.to_owned()).or_insert_with(|| Topic::new(now))
+    }
+}
+
+impl Topic {
+    fn new(now: Instant) -> Self {
+        Self {
+            in_flight: 0,
+            ready: VecDeque::new(),
+            breaker: Breaker::Closed,
+            failures: 0,
+            cause: String::new(),
+            progress: now,
+            stalled: false,
+        }
+    }
+}

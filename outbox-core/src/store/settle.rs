@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Lease;
+use crate::event::EventId;
+use crate::shard::Shard;
+
+/// Writes back what became of events, all or none of a shard's.
+#[derive(Debug, Clone)]
+pub struct SettleRequest {
+    /// Who asks.
+    pub processor: Uuid,
+    /// One entry per shard.
+    pub lanes: Vec<LaneSettle>,
+}
+
+/// What became of events of one shard. Doing the same twice changes nothing.
+#[derive(Debug, Clone)]
+pub struct LaneSettle {
+    /// The lease under which they were published.
+    pub lease: Lease,
+    /// The generation under which they were read.
+    pub generation: i64,
+    /// Event by event.
+    pub changes: Vec<Change>,
+}
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The event's number, and
+    pub seq: i64,
+    /// its id: both must match, because numbers can repeat after a restore.
+    pub id: EventId,
+    /// What happened.
+    pub fate: Fate,
+}
+
+/// What happened to an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// The broker has it: remove it.
+    Delivered,
+    /// The broker rejected it: keep it, with this state.
+    Retry {
+        /// Rejections so far.
+        attempts: u32,
+        /// How long to wait, from now on the database's clock.
+        delay: Duration,
+        /// The last error.
+        error: String,
+    },
+    /// It will not be tried again: move it to the dead letters.
+    Dead {
+        /// Rejections so far.
+        attempts: u32,
+        /// The last error.
+        error: String,
+        /// Park its key: later events of it move aside until an operator decides.
+        park: bool,
+    },
+    /// Its key is parked: move it aside. Ignored when the shard's generation is not the one it was read under.
+    Parked,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Default)]
+pub struct SettleReply {
+    /// One entry per lane of the request.
+    pub lanes: Vec<(Shard, Settled)>,
+}
+
+/// What was written of one shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Everything.
+    Done,
+    /// Everything but [`Fate::Parked`], because the shard has another generation by now.
+    Regenerated,
+    /// Nothing: somebody else holds the lease.
+    LeaseLost,
+}

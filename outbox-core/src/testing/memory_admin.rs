@@ -1,0 +1,127 @@
+use async_trait::async_trait;
+
+use super::memory::{MemoryStore, Tables};
+use crate::event::{EventId, OrderKey};
+use crate::message::Origin;
+use crate::store::{Admin, AdminError, DeadLetter, DeadState, PendingEvent, StoreError, StoreStats};
+
+impl Tables {
+    fn requeue_key(&mut self, key: &OrderKey) -> u64 {
+        let was_parked = self.parked.remove(key);
+        let of_key = |letter: &&DeadLetter| letter.envelope.order_key().as_ref() == Some(key);
+        let mut letters: Vec<DeadLetter> = self.dead.values().filter(of_key).cloned().collect();
+        letters.sort_by_key(|letter| letter.seq);
+        let count = letters.len() as u64;
+        for letter in letters {
+            self.dead.remove(letter.envelope.id.as_uuid());
+            if was_parked {
+                if let Some(row) = self.shards.get_mut(&letter.shard) {
+                    row.generation += 1;
+                }
+                self.insert(letter.seq, letter.envelope, Origin::Staged);
+            } else {
+                self.last_seq += 1;
+                self.insert(self.last_seq, letter.envelope, Origin::Requeued);
+            }
+        }
+        count
+    }
+}
+
+#[async_trait]
+impl Admin for MemoryStore {
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let tables = self.tables();
+        Ok(StoreStats {
+            pending_up_to_10_000: tables.pending.len().min(10_000) as u64,
+            dead_up_to_10_000: tables.dead.len().min(10_000) as u64,
+            parked_keys_up_to_10_000: tables.parked.len().min(10_000) as u64,
+            ..StoreStats::default()
+        })
+    }
+
+    async fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
+        let tables = self.tables();
+        let rows = tables.pending.range(after + 1..).take(limit as usize);
+        let event = |(seq, row): (&i64, &super::memory::PendingRow)| PendingEvent {
+            envelope: row.envelope.clone(),
+            shard: row.shard,
+            seq: *seq,
+            attempts: row.attempts,
+            rejections: row.rejections.clone(),
+            retry_in: row.not_before.and_then(|at| at.checked_sub(tables.now)),
+        };
+        Ok(rows.map(event).collect())
+    }
+
+    async fn dead_letters(&self, after: Option<EventId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        let tables = self.tables();
+        let place = |letter: &DeadLetter| (letter.died_at, letter.envelope.id);
+        let after = after.and_then(|id| tables.dead.get(id.as_uuid())).map(place);
+        let mut letters: Vec<DeadLetter> =
+            tables.dead.values().filter(|letter| Some(place(letter)) > after).cloned().collect();
+        letters.sort_by_key(place);
+        letters.truncate(limit as usize);
+        Ok(letters)
+    }
+
+    async fn dead_letter(&self, id: EventId) -> Result<DeadLetter, AdminError> {
+        self.tables().dead.get(id.as_uuid()).cloned().ok_or(AdminError::NotFound(id))
+    }
+
+    async fn parked_keys(&self, after: Option<&OrderKey>, limit: u32) -> Result<Vec<OrderKey>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.parked.iter().filter(|key| Some(*key) > after).take(limit as usize).cloned().collect())
+    }
+
+    async fn requeue(&self, id: EventId) -> Result<(), AdminError> {
+        let mut tables = self.tables();
+        let letter = tables.dead.get(id.as_uuid()).ok_or(AdminError::NotFound(id))?;
+        if let Some(key) = letter.envelope.order_key().filter(|key| tables.parked.contains(key)) {
+            return Err(AdminError::KeyParked { id, key });
+        }
+        if let Some(letter) = tables.dead.remove(id.as_uuid()) {
+            tables.last_seq += 1;
+            let seq = tables.last_seq;
+            tables.insert(seq, letter.envelope, Origin::Requeued);
+        }
+        Ok(())
+    }
+
+    async fn requeue_key(&self, key: &OrderKey) -> Result<u64, StoreError> {
+        Ok(self.tables().requeue_key(key))
+    }
+
+    async fn requeue_all(&self, limit: u32) -> Result<u64, StoreError> {
+        let mut tables = self.tables();
+        let mut requeued = 0;
+        for _ in 0..limit {
+            let Some(letter) = tables.dead.values().min_by_key(|letter| letter.seq).cloned() else { break };
+            if let Some(key) = letter.envelope.order_key() {
+                requeued += tables.requeue_key(&key);
+            } else {
+                tables.dead.remove(letter.envelope.id.as_uuid());
+                tables.last_seq += 1;
+                let seq = tables.last_seq;
+                tables.insert(seq, letter.envelope, Origin::Requeued);
+                requeued += 1;
+            }
+        }
+        Ok(requeued)
+    }
+
+    async fn delete(&self, id: EventId) -> Result<(), AdminError> {
+        self.tables().dead.remove(id.as_uuid()).map(drop).ok_or(AdminError::NotFound(id))
+    }
+
+    async fn give_up(&self, id: EventId, reason: &str) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        let found = tables.pending.iter().find(|(_, row)| row.envelope.id == id).map(|(seq, row)| (*seq, row.shard));
+        let Some((seq, shard)) = found else { return Ok(false) };
+        tables.bury(seq, DeadState::Dead, reason, None);
+        if let Some(row) = tables.shards.get_mut(&shard) {
+            row.generation += 1;
+        }
+        Ok(true)
+    }
+}

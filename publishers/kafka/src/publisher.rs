@@ -1,0 +1,107 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outbox_core::{Delivery, PublishError, Publisher};
+
+use crate::config::{KafkaPublisherBuilder, Settings};
+use crate::error::ConfigError;
+use crate::feed::{Feed, feed};
+use crate::inner::{Inner, distinct_topics};
+use crate::topics;
+
+/// Publishes to Apache Kafka with an idempotent producer, in order per key even when the broker refuses messages.
+///
+/// See the [crate documentation](crate) for what it promises. Dropping it reports what it still holds: as withheld
+/// what was not sent, as unreachable with an unknown outcome what was.
+pub struct KafkaPublisher {
+    inner: Arc<Inner>,
+}
+
+impl KafkaPublisher {
+    /// A publisher with default settings. `brokers` is a comma-separated list of `host:port`.
+    ///
+    /// Returns at once and connects in the background: [`check`](Publisher::check) tells whether that works.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn connect(brokers: impl Into<String>) -> Result<Self, ConfigError> {
+        Self::builder(brokers).build()
+    }
+
+    /// A publisher with own settings. `brokers` is a comma-separated list of `host:port`.
+    pub fn builder(brokers: impl Into<String>) -> KafkaPublisherBuilder {
+        KafkaPublisherBuilder::new(brokers.into())
+    }
+
+    pub(crate) fn start(settings: Settings) -> Result<Self, ConfigError> {
+        let inner = Inner::new(settings);
+        inner.pipeline()?;
+        Ok(Self { inner })
+    }
+}
+
+#[async_trait]
+impl Publisher for KafkaPublisher {
+    /// Returns when librdkafka has the whole batch; waits while its queue is full, or while a producer that failed
+    /// is replaced.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling withholds what was not enqueued yet; the rest is reported as usual.
+    async fn publish(&self, batch: Vec<Delivery>) {
+        let inner = &self.inner;
+        let (tag, tickets) = inner.take(batch);
+        let Some(session) = inner.open_pipeline().await else { return }; // given up: tickets report as withheld
+        topics::learn(&session, distinct_topics(&tickets)).await;
+        let (pipelined, alone) = inner.divide(&session, tickets);
+        if !alone.is_empty() {
+            inner.submit_alone(alone, &tag).await;
+        }
+        if !pipelined.is_empty() {
+            session.watch(&tag);
+            feed(Feed::new(session, pipelined), &inner.gauge).await;
+        }
+    }
+
+    /// Waits until every message has its outcome. After the deadline both producers are given up: what was not sent
+    /// is withheld, what was on its way is unreachable with an unknown outcome.
+    async fn flush(&self, deadline: Duration) {
+        let inner = &self.inner;
+        let sessions = (inner.main.open(), inner.solo.open());
+        let _flushing = (sessions.0.as_ref().map(|s| s.flushing()), sessions.1.as_ref().map(|s| s.flushing()));
+        if inner.gauge.wait_for(0, deadline).await {
+            return;
+        }
+        inner.give_up();
+        const TO_COLLECT: Duration = Duration::from_secs(12);
+        if !inner.gauge.wait_for(0, TO_COLLECT).await {
+            tracing::error!(messages = inner.gauge.outstanding(), "messages are still without a report after a flush");
+        }
+    }
+
+    /// Asks a broker about a topic that was used before, or about all topics. Gives up after 5 seconds.
+    async fn check(&self) -> Result<(), PublishError> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let inner = Arc::clone(&self.inner);
+        let asked = tokio::task::spawn_blocking(move || {
+            let session = inner.pipeline().map_err(|error| PublishError::unreachable(error.to_string()))?;
+            topics::ask(&*session.lane, session.lane.any_topic().as_deref(), PATIENCE).map(drop).map_err(|code| {
+                let (code, last) = (code.to_string(), inner.notes.last_error());
+                PublishError::unreachable(if last.is_empty() { code } else { format!("{code}; last error: {last}") })
+            })
+        });
+        asked.await.unwrap_or_else(|error| Err(PublishError::unreachable(error.to_string())))
+    }
+}
+
+impl fmt::Debug for KafkaPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaPublisher")
+            .field("settings", &self.inner.settings)
+            .field("outstanding", &self.inner.gauge.outstanding())
+            .finish_non_exhaustive()
+    }
+}

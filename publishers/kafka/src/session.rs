@@ -1,0 +1,254 @@
+//! One producer of librdkafka from start to end: the thread that serves it, and how it ends without losing a report.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
+
+use crate::context::{Context, Notes, Reporter};
+use crate::error::{ConfigError, code_of};
+use crate::record;
+use crate::sync::lock;
+use crate::ticket::{Batch, Load, Ticket};
+
+pub(crate) type Producer<L> = BaseProducer<Context<L>>;
+
+/// Why a session ends.
+pub(crate) enum Ending {
+    /// librdkafka gave up: the broker refused a batch, or lost track of the sequence numbers.
+    Fatal(String),
+    /// A message was without an outcome for too long.
+    Stalled,
+    /// A flush ran into its deadline.
+    Flushed,
+    /// The publisher was dropped.
+    Dropped,
+    /// The thread panicked.
+    Died,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fatal(text) => text,
+            Self::Stalled => "a message was without an outcome for too long",
+            Self::Flushed => "a flush ran into its deadline",
+            Self::Dropped => "the publisher was dropped",
+            Self::Died => "its thread panicked",
+        })
+    }
+}
+
+/// What a session does with its messages: in a pipeline, or one by one.
+pub(crate) trait Lane: Reporter + Sized {
+    /// The way to the producer.
+    fn gate(&self) -> &Gate<Self>;
+
+    /// Called regularly while the session lives.
+    fn tick(&self);
+
+    /// Reports everything that is left. Called once; nothing can be sent any more.
+    fn ended(&self, ending: &Ending, delivery_timeout: Duration);
+}
+
+/// The way to a producer, until it is closed for good.
+pub(crate) struct Gate<L: Lane>(RwLock<Option<Arc<Producer<L>>>>);
+
+impl<L: Lane> Gate<L> {
+    pub(crate) fn new() -> Self {
+        Self(RwLock::new(None))
+    }
+
+    /// Runs `send` with the producer, or returns `None` when the session is over. The session does not end meanwhile.
+    pub(crate) fn with<T>(&self, send: impl FnOnce(&Producer<L>) -> T) -> Option<T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).as_deref().map(send)
+    }
+
+    /// The producer, for calls that block. Holding it delays the end of the session, so don't keep it.
+    pub(crate) fn producer(&self) -> Option<Arc<Producer<L>>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, producer: Option<Arc<Producer<L>>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = producer;
+    }
+}
+
+pub(crate) struct Session<L: Lane> {
+    pub(crate) lane: Arc<L>,
+    stop: Mutex<Option<Ending>>,
+    flushes: AtomicUsize,
+    batches: Mutex<VecDeque<Arc<Batch>>>,
+    delivery_timeout: Duration,
+}
+
+impl<L: Lane> Session<L> {
+    /// Creates the producer and its thread. Blocks for milliseconds, never for the network.
+    pub(crate) fn start(
+        config: &ClientConfig,
+        lane: L,
+        notes: &Arc<Notes>,
+        delivery_timeout: Duration,
+    ) -> Result<Arc<Self>, ConfigError> {
+        let lane = Arc::new(lane);
+        let context = Context { reporter: Arc::clone(&lane), notes: Arc::clone(notes) };
+        let producer: Producer<L> = config
+            .create_with_context(context)
+            .map_err(|error| ConfigError::Producer { reason: notes.hide(&error.to_string()) })?;
+        let producer = Arc::new(producer);
+        let session = Arc::new(Self {
+            lane,
+            stop: Mutex::new(None),
+            flushes: AtomicUsize::new(0),
+            batches: Mutex::new(VecDeque::new()),
+            delivery_timeout,
+        });
+        let (runner, served) = (Arc::clone(&session), Arc::clone(&producer));
+        session.lane.gate().set(Some(producer));
+        let spawned = thread::Builder::new().name("outbox-kafka".to_owned()).spawn(move || runner.run(served));
+        if let Err(error) = spawned {
+            session.lane.gate().set(None);
+            return Err(ConfigError::Producer { reason: format!("no thread can be started: {error}") });
+        }
+        Ok(session)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.lane.gate().with(|_| ()).is_some()
+    }
+
+    /// Asks the session to end. Reports follow from its thread.
+    pub(crate) fn stop(&self, ending: Ending) {
+        lock(&self.stop).get_or_insert(ending);
+    }
+
+    /// Remembers a batch, to notice when it stays without an outcome.
+    pub(crate) fn watch(&self, batch: &Arc<Batch>) {
+        if self.delivery_timeout < Duration::MAX {
+            lock(&self.batches).push_back(Arc::clone(batch));
+        }
+    }
+
+    /// While the guard lives, librdkafka does not wait for batches to fill.
+    pub(crate) fn flushing(&self) -> Flushing<'_> {
+        self.flushes.fetch_add(1, Ordering::AcqRel);
+        Flushing(&self.flushes)
+    }
+
+    fn run(self: Arc<Self>, producer: Arc<Producer<L>>) {
+        let serve = AssertUnwindSafe(|| self.serve(&producer));
+        let ending = catch_unwind(serve).unwrap_or(Ending::Died);
+        // From here on nobody sends: the write lock is given when the last sender has left.
+        self.lane.gate().set(None);
+        drain(&producer, &ending);
+        let settle = AssertUnwindSafe(|| self.lane.ended(&ending, self.delivery_timeout));
+        if catch_unwind(settle).is_err() {
+            tracing::error!("the end of a Kafka producer could not be settled");
+        }
+        drop_when_alone(producer);
+    }
+
+    fn serve(&self, producer: &Producer<L>) -> Ending {
+        const SLICE: Duration = Duration::from_millis(20);
+        const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+        let mut looked = Instant::now();
+        loop {
+            if self.flushes.load(Ordering::Acquire) > 0 && producer.in_flight_count() > 0 {
+                // Makes librdkafka send what it has; what it returns is about messages that are still under way.
+                drop(producer.flush(Duration::from_millis(2)));
+            } else {
+                producer.poll(SLICE);
+            }
+            if let Some((_, text)) = producer.client().fatal_error() {
+                return Ending::Fatal(text);
+            }
+            if let Some(ending) = lock(&self.stop).take() {
+                return ending;
+            }
+            self.lane.tick();
+            if looked.elapsed() >= BETWEEN_LOOKS {
+                looked = Instant::now();
+                if self.is_stalled() {
+                    return Ending::Stalled;
+                }
+            }
+        }
+    }
+
+    fn is_stalled(&self) -> bool {
+        let mut batches = lock(&self.batches);
+        batches.retain(|batch| !batch.is_done());
+        batches.iter().any(|batch| batch.since.elapsed() > self.delivery_timeout)
+    }
+}
+
+pub(crate) struct Flushing<'a>(&'a AtomicUsize);
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Collects the report of every message that librdkafka still holds.
+///
+/// What was not sent is purged at once and again: requests that fail meanwhile go back to the queue. What is in
+/// flight may finish first, because an answer is better than an unknown outcome, unless time is up already.
+fn drain<L: Lane>(producer: &Producer<L>, ending: &Ending) {
+    const HARD_LIMIT: Duration = Duration::from_secs(10);
+    let grace = match ending {
+        Ending::Fatal(..) | Ending::Died => Duration::from_secs(10),
+        Ending::Stalled => Duration::from_secs(2),
+        Ending::Flushed | Ending::Dropped => Duration::ZERO,
+    };
+    let started = Instant::now();
+    producer.purge(PurgeConfig::default().queue());
+    while producer.in_flight_count() > 0 {
+        if started.elapsed() >= grace + HARD_LIMIT {
+            tracing::error!(left = producer.in_flight_count(), "librdkafka did not give back all messages");
+            return;
+        }
+        producer.poll(Duration::from_millis(5));
+        let purge = PurgeConfig::default().queue();
+        producer.purge(if started.elapsed() >= grace { purge.inflight() } else { purge });
+    }
+    // The count reaches zero when the last report is taken off the queue; this hands out log lines and late errors.
+    producer.poll(Duration::ZERO);
+}
+
+/// The last owner waits for librdkafka's threads to end, which must not happen in a runtime's thread.
+fn drop_when_alone<L: Lane>(mut producer: Arc<Producer<L>>) {
+    loop {
+        match Arc::try_unwrap(producer) {
+            Ok(producer) => return drop(producer),
+            Err(shared) => {
+                producer = shared;
+                producer.poll(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+/// Hands one message to librdkafka, or gives it back with the reason.
+pub(crate) fn send<L: Lane>(producer: &Producer<L>, mut ticket: Ticket) -> Result<(), (RDKafkaErrorCode, Ticket)> {
+    let message = Arc::clone(&ticket.message);
+    let envelope = &message.envelope;
+    ticket.sent = true;
+    let mut record = BaseRecord::<str, [u8], Box<Load>>::with_opaque_to(&envelope.topic, ticket.0)
+        .timestamp(record::timestamp(envelope.created_at))
+        .headers(record::owned_headers(&message));
+    record.key = envelope.key.as_deref();
+    record.payload = envelope.payload.as_deref();
+    producer.send(record).map_err(|(error, record)| {
+        let mut ticket = Ticket(record.delivery_opaque);
+        ticket.sent = false;
+        (code_of(&error), ticket)
+    })
+}

@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::services::Service;
+
+pub(crate) const HELP: &str = "\
+Development tasks of this workspace.
+
+Usage: cargo xtask <task>
+
+  services up [postgres] [mariadb] [kafka]   start the named servers, or all of them, and wait until they answer
+  services crash <server>..                  end servers without a word; `up` starts them with their ports and data
+  services down                              stop exactly what `up` started and remove its data
+  services env                               print the variables that tests read, for eval \"$(..)\"
+  services status                            what runs where
+      --dir <folder>                         keep the servers' state there (default: target/outbox-services)
+
+  test [-- <arguments of cargo test>]        run the tests on real servers: those that the environment names, and
+                                             for the others its own, which end with it
+      --skip <server>[,<server>]             leave out what needs these
+  examples                                   run every example to its end, on servers as the tests
+  check-deps                                 which package may depend on what
+
+  help                                       this text
+";
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Help,
+    Services { action: ServicesAction, dir: Option<PathBuf> },
+    Test { skip: Vec<Service>, arguments: Vec<OsString> },
+    Examples,
+    CheckDeps,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ServicesAction {
+    Up(Vec<Service>),
+    Crash(Vec<Service>),
+    Down,
+    Env,
+    Status,
+}
+
+pub(crate) fn parse() -> anyhow::Result<Task> {
+    parse_from(Parser::from_env())
+}
+
+fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
+    match parser.next()? {
+        None | Some(Arg::Long("help") | Arg::Short('h')) => Ok(Task::Help),
+        Some(Arg::Value(task)) => match task.to_str() {
+            Some("help") => Ok(Task::Help),
+            Some("services") => services(parser),
+            Some("test") => test(parser),
+            Some("examples") => alone(parser, Task::Examples),
+            Some("check-deps") => alone(parser, Task::CheckDeps),
+            _ => bail!("there is no task {task:?}; `cargo xtask help` lists them"),
+        },
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+fn services(mut parser: Parser) -> anyhow::Result<Task> {
+    let mut words: Vec<OsString> = Vec::new();
+    let mut dir = None;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("dir") => dir = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
+            Arg::Value(word) => words.push(word),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let mut words = words.into_iter();
+    let action = words.next().context("services: one of up, crash, down, env, status")?.string()?;
+    let named = words.map(|word| word.parse_with(str::parse)).collect::<Result<Vec<Service>, _>>()?;
+    let action = match (action.as_str(), named.as_slice()) {
+        ("up", []) => ServicesAction::Up(Service::ALL.to_vec()),
+        ("up", _) => ServicesAction::Up(named),
+        ("crash", [_, ..]) => ServicesAction::Crash(named),
+        ("down", []) => ServicesAction::Down,
+        ("env", []) => ServicesAction::Env,
+        ("status", []) => ServicesAction::Status,
+        ("down" | "env" | "status", _) => bail!("services {action} takes no names: it is about all servers"),
+        _ => bail!("services {action}: one of up, down, env, status, or crash with names"),
+    };
+    Ok(Task::Services { action, dir })
+}
+
+fn test(mut parser: Parser) -> anyhow::Result<Task> {
+    let (mut skip, mut arguments) = (Vec::new(), Vec::new());
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("skip") => skip.extend(service_list(&parser.value()?.string()?)?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
+            // Behind `--` everything is a value.
+            Arg::Value(argument) => arguments.push(argument),
+            other => return Err(other.unexpected()).context("arguments for cargo test go behind `--`"),
+        }
+    }
+    Ok(Task::Test { skip, arguments })
+}
+
+fn alone(mut parser: Parser, task: Task) -> anyhow::Result<Task> {
+    match parser.next()? {
+        None => Ok(task),
+        Some(Arg::Long("help") | Arg::Short('h')) => Ok(Task::Help),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+/// Names of servers, separated by commas.
+pub(crate) fn service_list(names: &str) -> anyhow::Result<Vec<Service>> {
+    names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> anyhow::Result<Task> {
+        parse_from(Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn servers_are_all_unless_named() {
+        let up = |services| Task::Services { action: ServicesAction::Up(services), dir: None };
+        assert_eq!(parsed("services up").unwrap(), up(Service::ALL.to_vec()));
+        assert_eq!(parsed("services up kafka postgres").unwrap(), up(vec![Service::Kafka, Service::Postgres]));
+        assert!(parsed("services up oracle").is_err());
+        assert!(parsed("services down kafka").is_err());
+        let dir = Some("there".into());
+        assert_eq!(parsed("services --dir there env").unwrap(), Task::Services { action: ServicesAction::Env, dir });
+    }
+
+    #[test]
+    fn cargo_gets_what_is_behind_the_dashes() {
+        let task = parsed("test --skip mariadb,kafka -- -p outbox-tests -- --nocapture").unwrap();
+        let arguments = ["-p", "outbox-tests", "--", "--nocapture"].map(OsString::from).to_vec();
+        assert_eq!(task, Task::Test { skip: vec![Service::MariaDb, Service::Kafka], arguments });
+        assert!(parsed("test -p outbox-tests").is_err(), "an option of cargo in front of the dashes");
+        assert!(parsed("test --skip oracle").is_err());
+    }
+
+    #[test]
+    fn unknown_tasks_are_errors() {
+        assert!(parsed("tset").is_err());
+        assert!(parsed("check-deps please").is_err());
+    }
+}

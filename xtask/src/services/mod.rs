@@ -1,0 +1,22 @@
+//! Real servers for tests: PostgreSQL, MariaDB and Kafka as plain processes on the loopback interface.
+//!
+//! [`Fleet`] is the servers of one folder; one file per server says how it is prepared and started; the rest
+//! are the parts they share.
+
+mod account;
+pub(crate) mod command;
+mod fleet;
+mod install;
+mod kafka;
+mod launch;
+mod mariadb;
+mod ports;
+mod postgres;
+mod probe;
+mod process;
+pub(crate) mod runs;
+mod service;
+mod state;
+
+pub(crate) use fleet::Fleet;
+pub(crate) use service::Service;

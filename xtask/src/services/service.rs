@@ -1,0 +1,52 @@
+//! The kinds of servers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Service {
+    Postgres,
+    MariaDb,
+    Kafka,
+}
+
+impl Service {
+    pub(crate) const ALL: [Self; 3] = [Self::Postgres, Self::MariaDb, Self::Kafka];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::MariaDb => "mariadb",
+            Self::Kafka => "kafka",
+        }
+    }
+
+    /// The variable by which tests find the server.
+    pub(crate) const fn variable(self) -> &'static str {
+        match self {
+            Self::Postgres => "OUTBOX_TEST_POSTGRES_URL",
+            Self::MariaDb => "OUTBOX_TEST_MARIADB_URL",
+            Self::Kafka => "OUTBOX_TEST_KAFKA_BROKERS",
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Service {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|service| service.name() == name)
+            .ok_or_else(|| anyhow::anyhow!("there is no server {name:?}; there are postgres, mariadb and kafka"))
+    }
+}
