@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use outbox_sea_orm::{Breach, Outbox, OutboxError};
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, TransactionTrait};
 
 use crate::fixtures::{Seen, both, put};
 use crate::proxy::{At, Proxy};
@@ -84,6 +84,25 @@ on_databases! { [postgres, mariadb]
         assert_eq!(db.seen().await, Seen::both(&["a"]));
         put(&outbox, "b").await.unwrap();
         assert_eq!(db.seen().await.rows, ["a", "b"]);
+    }
+
+    async fn a_cancelled_flush_breaks_the_transaction(db) {
+        let mut proxy = Proxy::before(&db.url).await;
+        let outbox = Outbox::new(db.connect_one(&proxy.url).await);
+        let txn = outbox.begin().await.unwrap();
+        both(&txn, "a").await.unwrap();
+        proxy.at("outbox_event", At::Hold);
+        cancelled(&mut proxy, txn.flush()).await;
+        proxy.go_on();
+        let error = txn.commit().await.unwrap_err();
+        assert!(matches!(OutboxError::of(&error), Some(OutboxError::Broken { breach: Breach::FlushFailed })));
+        // Seen through another pool: after a cancelled prepared statement sqlx waits for MariaDB for ever.
+        let seer = db.connect().await;
+        if seer.get_database_backend() == DbBackend::MySql {
+            // It has let go of the gate.
+            seer.execute_unprepared("SELECT slot FROM outbox_gate FOR UPDATE").await.unwrap();
+        }
+        assert_eq!(Seen::through(&seer).await, Seen::both(&[]));
     }
 
     async fn a_cancelled_rollback_rolls_back(db) {
