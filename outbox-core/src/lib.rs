@@ -31,7 +31,10 @@ pub mod store;
 pub mod testing;
 pub mod wake;
 
-pub use event::{Encoded, Envelope, EventId, EventOptions, Headers, Limits, OrderKey, OutboxEvent, StageError};
+pub use event::{
+    AggregateRoot, Encoded, Envelope, EventId, EventOptions, Headers, Limits, OrderKey, OutboxEvent, PendingEvents,
+    StageError,
+};
 pub use message::{Message, Origin};
 pub use publisher::{Delivery, Outcome, PublishError, PublishErrorKind, Publisher, Receipt};
 pub use retry::{OnDeath, RetryPolicy};

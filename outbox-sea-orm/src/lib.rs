@@ -1,1 +1,42 @@
-//! Under construction.
+//! Transactional outbox for SeaORM: rows and events, or neither.
+//!
+//! An [`Outbox`] wraps a `DatabaseConnection`; its transactions ([`OutboxTransaction`]) are SeaORM transactions that
+//! also carry events. Staging is synchronous and exact to the savepoint; the events are written in one INSERT, the
+//! last thing before COMMIT.
+//!
+//! ```no_run
+//! # use outbox_core::OutboxEvent;
+//! use outbox_sea_orm::Outbox;
+//! use sea_orm::{ConnectionTrait, DbErr};
+//!
+//! # async fn run(db: sea_orm::DatabaseConnection, event: impl OutboxEvent) -> Result<(), DbErr> {
+//! let outbox = Outbox::new(db);
+//! let txn = outbox.begin().await?;
+//! txn.execute_unprepared("UPDATE orders SET state = 'placed' WHERE id = 7").await?;
+//! txn.stage_event(&event)?;
+//! txn.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `docs/transactions.md` says how staging works, and what becomes of the ways in which transactions go wrong.
+
+mod config;
+mod error;
+mod finish;
+mod flush;
+mod lost;
+mod outbox;
+mod record;
+mod trace;
+mod transaction;
+
+pub use outbox_core as core;
+pub use outbox_migration as migration;
+
+pub use config::{OutboxBuildError, OutboxBuilder};
+pub use error::{Breach, CommitOutcome, OutboxError, StageError, commit_outcome};
+pub use outbox::Outbox;
+pub use record::{record, record_with};
+pub use trace::TraceContext;
+pub use transaction::{OutboxTransaction, OutboxTransactionStream};

@@ -1,5 +1,6 @@
 //! Domain events and what staging makes of them.
 
+mod aggregate;
 mod encoded;
 mod envelope;
 mod error;
@@ -7,9 +8,11 @@ mod headers;
 mod id;
 mod limits;
 mod options;
+mod refs;
 
 use std::borrow::Cow;
 
+pub use aggregate::{AggregateRoot, PendingEvents, TakenEvent};
 pub use encoded::Encoded;
 pub use envelope::{Envelope, OrderKey};
 pub use error::StageError;

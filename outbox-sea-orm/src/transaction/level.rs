@@ -1,0 +1,242 @@
+//! The log of staged events: one per database transaction, with one mark per open level.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use outbox_core::event::{EventId, StageError, TakenEvent};
+use outbox_core::{Envelope, Limits};
+
+use crate::error::{Breach, OutboxError};
+
+/// A staged event. Dropped before it is committed, it goes back to the aggregate it came from.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) taken: Option<TakenEvent>,
+}
+
+#[derive(Debug)]
+struct Log {
+    events: Vec<Staged>,
+    ids: HashSet<EventId>,
+    /// How many of the events, from the first on, are in the table already.
+    flushed: usize,
+    marks: Vec<Mark>,
+    breach: Option<Breach>,
+    /// The outermost level in which a statement failed, or was cancelled, since it was last seen to be well.
+    doubt: Option<usize>,
+    /// Whether rolling back to a savepoint undoes a failure inside it (PostgreSQL).
+    heals: bool,
+    strict: bool,
+}
+
+/// What the log held when a level was opened.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    events: usize,
+    flushed: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reserved,
+    Open,
+    Closed,
+}
+
+/// One `BEGIN` or `SAVEPOINT`. Dropping an open level forgets what was staged since it was opened, as its rollback
+/// forgets the rows.
+#[derive(Debug)]
+pub(crate) struct Level {
+    log: Arc<Mutex<Log>>,
+    depth: usize,
+    state: State,
+}
+
+impl Level {
+    pub(crate) fn root(strict: bool, heals: bool) -> Self {
+        let log = Log {
+            events: Vec::new(),
+            ids: HashSet::new(),
+            flushed: 0,
+            marks: vec![Mark { events: 0, flushed: 0 }],
+            breach: None,
+            doubt: None,
+            heals,
+            strict,
+        };
+        Self { log: Arc::new(Mutex::new(log)), depth: 1, state: State::Open }
+    }
+
+    /// Claims the next level before `SAVEPOINT` is sent. Dropped as it is, it breaks the transaction: after a
+    /// `SAVEPOINT` that failed or was cancelled the driver is one level off.
+    pub(crate) fn reserve(&self) -> Result<Self, OutboxError> {
+        let mut log = self.lock();
+        log.check(self.depth)?;
+        let mark = Mark { events: log.events.len(), flushed: log.flushed };
+        log.marks.push(mark);
+        Ok(Self { log: Arc::clone(&self.log), depth: self.depth + 1, state: State::Reserved })
+    }
+
+    /// The savepoint exists.
+    pub(crate) fn activate(mut self) -> Self {
+        self.state = State::Open;
+        self
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        self.depth == 1
+    }
+
+    /// 1 for a transaction, 2 for a savepoint in it, and so on.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(crate) fn ensure_innermost(&self) -> Result<(), OutboxError> {
+        self.lock().check(self.depth)
+    }
+
+    /// Adds all events or none.
+    pub(crate) fn stage(&self, events: Vec<Staged>, limits: &Limits) -> Result<(), StageError> {
+        let mut log = self.lock();
+        log.check(self.depth).map_err(|error| StageError::Closed {
+            reason: match error {
+                OutboxError::NotInnermost => {
+                    "a savepoint inside this transaction is still open: stage through it, or close it first"
+                }
+                _ => "the transaction is broken and cannot be committed any more",
+            },
+        })?;
+        let limit = limits.events_per_transaction;
+        if log.events.len() + events.len() > limit {
+            return Err(StageError::TooManyEvents { limit });
+        }
+        let mut new = HashSet::with_capacity(events.len());
+        for event in &events {
+            let id = event.envelope.id;
+            if log.ids.contains(&id) || !new.insert(id) {
+                return Err(StageError::DuplicateId { id });
+            }
+        }
+        log.ids.extend(new);
+        log.events.extend(events);
+        Ok(())
+    }
+
+    pub(crate) fn ids(&self) -> Vec<EventId> {
+        self.lock().events.iter().map(|event| event.envelope.id).collect()
+    }
+
+    /// What is staged and not in the table yet.
+    pub(crate) fn unflushed(&self) -> Vec<Arc<Envelope>> {
+        let log = self.lock();
+        log.events[log.flushed..].iter().map(|event| Arc::clone(&event.envelope)).collect()
+    }
+
+    /// The next `count` events are in the table now, as long as this level, or the one it is released into, lives.
+    pub(crate) fn flushed(&self, count: usize) {
+        let mut log = self.lock();
+        log.flushed = (log.flushed + count).min(log.events.len());
+    }
+
+    pub(crate) fn set_strict(&self) {
+        self.lock().strict = true;
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.lock().strict
+    }
+
+    pub(crate) fn break_off(&self, breach: Breach) {
+        self.lock().breach.get_or_insert(breach);
+    }
+
+    /// A statement failed or was cancelled: what it did to the transaction is not known.
+    pub(crate) fn doubt(&self) {
+        let mut log = self.lock();
+        log.doubt = Some(log.doubt.map_or(self.depth, |depth| depth.min(self.depth)));
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.lock().doubt.is_some()
+    }
+
+    pub(crate) fn trust(&self) {
+        self.lock().doubt = None;
+    }
+
+    /// Closed out of order? To be called before the level is dropped later than its handle.
+    pub(crate) fn abandon(&self) {
+        let mut log = self.lock();
+        if log.marks.len() != self.depth {
+            log.breach.get_or_insert(Breach::ClosedOutOfOrder);
+        }
+    }
+
+    /// Released: the events now belong to the level below. Committed: they are done with. Says how many there were.
+    pub(crate) fn keep(mut self) -> usize {
+        self.state = State::Closed;
+        let committed = {
+            let mut log = self.lock();
+            log.marks.pop();
+            if self.depth == 1 { std::mem::take(&mut log.events) } else { Vec::new() }
+        };
+        let count = committed.len();
+        committed.into_iter().filter_map(|event| event.taken).for_each(TakenEvent::settle);
+        count
+    }
+
+    /// Never held across an `.await`, nor while an event is dropped.
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn check(&self, depth: usize) -> Result<(), OutboxError> {
+        match self.breach {
+            Some(breach) => Err(OutboxError::Broken { breach }),
+            None if self.marks.len() != depth => Err(OutboxError::NotInnermost),
+            None => Ok(()),
+        }
+    }
+
+    fn truncate(&mut self, events: usize) -> Vec<Staged> {
+        let removed = self.events.split_off(events.min(self.events.len()));
+        for event in &removed {
+            self.ids.remove(&event.envelope.id);
+        }
+        removed
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        let mut log = self.lock();
+        match self.state {
+            State::Closed => return,
+            State::Reserved => {
+                log.breach.get_or_insert(Breach::SavepointLost);
+            }
+            State::Open if log.marks.len() != self.depth => {
+                log.breach.get_or_insert(Breach::ClosedOutOfOrder);
+            }
+            State::Open => {}
+        }
+        // Later levels go with this one; an earlier one that is gone has taken this one along.
+        let removed = if log.marks.len() >= self.depth {
+            let mark = log.marks[self.depth - 1];
+            log.marks.truncate(self.depth - 1);
+            log.flushed = mark.flushed;
+            log.truncate(mark.events)
+        } else {
+            Vec::new()
+        };
+        if log.heals && log.doubt.is_some_and(|depth| depth >= self.depth) {
+            log.doubt = None;
+        }
+        drop(log);
+        drop(removed);
+    }
+}
