@@ -141,7 +141,8 @@ impl Config {
             drop(panic);
             panicked(event)
         })?;
-        let ambient = surroundings.map_err(|source| outbox_core::StageError::Header { event_type: name(event), source })?;
+        let ambient =
+            surroundings.map_err(|source| outbox_core::StageError::Header { event_type: name(event), source })?;
         Ok(Envelope::encode(event, options, ambient, &self.limits)?)
     }
 

@@ -18,11 +18,9 @@ pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, binary: bool) 
     let payload = if binary { "bytea" } else { "text" };
     let (table, extra, delay) = match target {
         Target::Event => (&sql.event, "origin, attempts, next_attempt_at, errors", "0, 0, NULL, NULL"),
-        Target::Scheduled => (
-            &sql.scheduled,
-            "due_at",
-            "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + v.delay",
-        ),
+        Target::Scheduled => {
+            (&sql.scheduled, "due_at", "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + v.delay")
+        }
     };
     let text = format!(
         "INSERT INTO {table} ({COLUMNS}, {extra}) \
@@ -43,7 +41,9 @@ pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, binary: bool) 
 }
 
 fn columns(rows: &[Row<'_>], binary: bool) -> Vec<Value> {
-    let text = |pick: fn(&Envelope) -> &str| Value::from(rows.iter().map(|row| pick(row.event).to_owned()).collect::<Vec<_>>());
+    let text = |pick: fn(&Envelope) -> &str| {
+        Value::from(rows.iter().map(|row| pick(row.event).to_owned()).collect::<Vec<_>>())
+    };
     vec![
         rows.iter().map(Row::shard).collect::<Vec<_>>().into(),
         rows.iter().map(|row| *row.event.id.as_uuid()).collect::<Vec<_>>().into(),

@@ -101,9 +101,7 @@ macro_rules! transaction_trait {
 
             async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
             where
-                F: for<'c> FnOnce(
-                        &'c OutboxTransaction,
-                    ) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
+                F: for<'c> FnOnce(&'c OutboxTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
                     + Send,
                 T: Send,
                 E: fmt::Display + fmt::Debug + Send,
@@ -118,9 +116,7 @@ macro_rules! transaction_trait {
                 access_mode: Option<AccessMode>,
             ) -> Result<T, TransactionError<E>>
             where
-                F: for<'c> FnOnce(
-                        &'c OutboxTransaction,
-                    ) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
+                F: for<'c> FnOnce(&'c OutboxTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
                     + Send,
                 T: Send,
                 E: fmt::Display + fmt::Debug + Send,

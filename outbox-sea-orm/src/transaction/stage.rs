@@ -57,10 +57,7 @@ impl OutboxTransaction {
     /// # Errors
     ///
     /// As [`stage_event`](Self::stage_event); the aggregate then still has all its events.
-    pub fn stage_events_of(
-        &self,
-        aggregate: &mut (impl AggregateRoot + ?Sized),
-    ) -> Result<Vec<EventId>, StageError> {
+    pub fn stage_events_of(&self, aggregate: &mut (impl AggregateRoot + ?Sized)) -> Result<Vec<EventId>, StageError> {
         let encode = |taken: TakenEvent| {
             let envelope = self.outbox.encode(taken.event(), EventOptions::new().id(taken.id()))?;
             Ok::<_, StageError>(Staged { envelope: Arc::new(envelope), taken: Some(taken) })

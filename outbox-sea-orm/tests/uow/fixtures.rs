@@ -81,7 +81,8 @@ impl Db {
         let base = url.split('?').next().unwrap();
         let authority = base.find("://").unwrap() + 3;
         let end = base[authority..].find('/').map_or(base.len(), |slash| authority + slash);
-        let db = Self { url: format!("{}/{name}", &base[..end]), most: Some(5), server: Some((server, name)), _dir: None };
+        let db =
+            Self { url: format!("{}/{name}", &base[..end]), most: Some(5), server: Some((server, name)), _dir: None };
         db.migrate().await;
         Some(db)
     }
@@ -105,7 +106,9 @@ impl Db {
             DbBackend::MySql => "BIGINT AUTO_INCREMENT PRIMARY KEY",
             _ => "INTEGER PRIMARY KEY AUTOINCREMENT",
         };
-        conn.execute_unprepared(&format!("CREATE TABLE thing (n {number}, label varchar(200) NOT NULL)")).await.unwrap();
+        conn.execute_unprepared(&format!("CREATE TABLE thing (n {number}, label varchar(200) NOT NULL)"))
+            .await
+            .unwrap();
         conn.close().await.unwrap();
     }
 
