@@ -23,6 +23,7 @@
 pub mod engine;
 pub mod event;
 pub mod message;
+pub mod processor;
 pub mod publisher;
 pub mod retry;
 pub mod shard;
@@ -36,6 +37,7 @@ pub use event::{
     StageError,
 };
 pub use message::{Message, Origin};
+pub use processor::{Processor, ProcessorHandle};
 pub use publisher::{Delivery, Outcome, PublishError, PublishErrorKind, Publisher, Receipt};
 pub use retry::{OnDeath, RetryPolicy};
 pub use shard::Shard;

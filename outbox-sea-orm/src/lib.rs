@@ -32,8 +32,18 @@ mod store;
 mod trace;
 mod transaction;
 
-pub use outbox_core as core;
+#[doc(inline)]
+pub use outbox_core::__private::FacadeOutboxEvent as OutboxEvent;
+pub use outbox_core::event::OutboxEvent;
+pub use outbox_core::{AggregateRoot, EventId, EventOptions, OnDeath, PendingEvents, ProcessorHandle, RetryPolicy};
 pub use outbox_migration as migration;
+
+/// Everything of `outbox_core`, with a derive that finds it here: programs need no other dependency.
+pub mod core {
+    #[doc(inline)]
+    pub use outbox_core::__private::FacadeOutboxEvent as OutboxEvent;
+    pub use outbox_core::*;
+}
 
 pub use config::{OutboxBuildError, OutboxBuilder};
 pub use error::{Breach, CommitOutcome, OutboxError, StageError, commit_outcome};

@@ -23,13 +23,16 @@
 //! ```
 #![allow(clippy::expect_used, clippy::panic, reason = "a fixture that fails is a test that fails")]
 
+mod child;
 mod database;
 mod eventually;
 mod every_database;
 mod kafka;
+pub mod ledger;
 mod own_server;
 mod server;
 
+pub use child::ProcessorProcess;
 pub use database::{Kind, TestDatabase, mariadb, on_server, postgres, sqlite, sqlite_default_pool};
 pub use eventually::{Condition, eventually};
 pub use every_database::{Verdict, exercise};

@@ -36,7 +36,7 @@ pub(super) struct Lane {
     /// Outcomes in the settle that is under way, and the generation under which their events were read.
     pub(super) settling: Vec<Change>,
     pub(super) settling_generation: i64,
-    /// Keys of the changes that end a key's wait.
+    /// Keys of the changes after which more of the key may be published.
     waiting: HashMap<i64, Key>,
     queued: usize,
     queued_bytes: usize,
@@ -232,8 +232,8 @@ impl Lane {
                     now.checked_add(delay)
                 }
                 Fate::Parked if !parked_too => {
-                    self.tracked.remove(&change.seq);
-                    continue;
+                    self.pass_over(change.seq);
+                    Some(now)
                 }
                 _ => {
                     gone.push(change.seq);
@@ -274,7 +274,9 @@ impl Lane {
         let parked: Vec<_> = self.changes.extract_if(.., |change| change.fate == Fate::Parked).collect();
         for change in parked {
             self.tracked.remove(&change.seq);
+            self.waiting.remove(&change.seq);
         }
+        // What is being settled cannot be read again yet, and nothing of its key may pass it.
         for (seq, key) in &self.waiting {
             self.holds.hold_key(key.clone(), *seq);
         }
@@ -330,6 +332,7 @@ impl Lane {
             self.passed.remove(&seq);
             self.tracked.insert(seq);
             self.changes.push(Change { seq, id: message.id(), fate: Fate::Parked });
+            self.waiting.insert(seq, key);
             return;
         }
         if let Some(wait) = row.retry_in

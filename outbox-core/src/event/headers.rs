@@ -7,6 +7,8 @@ pub const RESERVED_PREFIX: &str = "outbox-";
 
 /// Names of the headers that the outbox itself gives a meaning to.
 pub mod names {
+    /// The payload's media type; written by the outbox, from [`Encoded`](crate::Encoded).
+    pub const CONTENT_TYPE: &str = "content-type";
     /// W3C trace context, level 1: the caller's span.
     pub const TRACEPARENT: &str = "traceparent";
     /// W3C trace context, level 1: vendors' additions.
@@ -40,7 +42,7 @@ pub enum HeaderError {
         name: String,
     },
     /// The name is one that the outbox writes itself.
-    #[error("header name {name:?} is reserved: names that start with \"outbox-\" are written by the outbox")]
+    #[error("header name {name:?} is reserved: \"content-type\" and names in \"outbox-\" are written by the outbox")]
     Reserved {
         /// The name as given.
         name: String,
@@ -77,8 +79,9 @@ impl Headers {
         if name.is_empty() || name.len() > Self::NAME_BYTES || !name.bytes().all(is_token) {
             return Err(HeaderError::Name { name: name.chars().take(Self::NAME_BYTES).collect() });
         }
-        if name.len() >= RESERVED_PREFIX.len()
-            && name.as_bytes()[..RESERVED_PREFIX.len()].eq_ignore_ascii_case(RESERVED_PREFIX.as_bytes())
+        let prefix = name.as_bytes().get(..RESERVED_PREFIX.len());
+        if prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(RESERVED_PREFIX.as_bytes()))
+            || name.eq_ignore_ascii_case(names::CONTENT_TYPE)
         {
             return Err(HeaderError::Reserved { name });
         }
@@ -171,7 +174,7 @@ mod tests {
         for name in ["", "a b", "a:b", "a\r\nb", "a\0", "ü", &"x".repeat(129)] {
             assert!(matches!(headers.set(name, ""), Err(HeaderError::Name { .. })), "{name:?}");
         }
-        for name in ["outbox-event-id", "OutBox-x"] {
+        for name in ["outbox-event-id", "OutBox-x", "Content-Type"] {
             assert!(matches!(headers.set(name, ""), Err(HeaderError::Reserved { .. })), "{name:?}");
         }
         for value in ["a\r\nb", "a\0", &"x".repeat(8 * 1024 + 1)] {

@@ -30,7 +30,7 @@ pub struct Unsettled {
 
 /// The tables themselves.
 #[derive(Debug, Default)]
-pub(crate) struct Tables {
+pub(super) struct Tables {
     pub(super) now: Duration,
     pub(super) shards: BTreeMap<Shard, ShardRow>,
     pub(super) processors: BTreeMap<Uuid, Duration>,
@@ -98,13 +98,20 @@ impl MemoryStore {
         self.tables().pending.len()
     }
 
+    /// Whether nothing is pending or scheduled.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let tables = self.tables();
+        tables.pending.is_empty() && tables.scheduled.is_empty()
+    }
+
     /// All dead letters, and events of parked keys.
     #[must_use]
     pub fn dead(&self) -> Vec<DeadLetter> {
         self.tables().dead.values().cloned().collect()
     }
 
-    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,6 +5,4 @@
 mod memory;
 mod memory_admin;
 
-#[cfg(test)]
-pub(crate) use memory::Tables;
 pub use memory::{MemoryStore, Unsettled};

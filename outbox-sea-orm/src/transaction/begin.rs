@@ -44,14 +44,14 @@ impl OutboxTransaction {
         if configured && open.txn.get_database_backend() != DbBackend::Sqlite {
             return Err(OutboxError::NestedOptions.into());
         }
-        let _gate = self.session.gate().lock().await;
+        let _entered = self.session.family().enter().await;
         open.level.ensure_innermost()?;
         // After a failed SAVEPOINT the driver rolls back the level around it, so that one must not fail for a reason
         // that was there before.
         open.settle_doubt().await?;
         let level = open.level.reserve()?;
         let txn = open.txn.begin_with_options(options).await?;
-        let session = Session::new(txn, level.activate(), Arc::clone(self.session.gate()));
+        let session = Session::new(txn, level.activate(), Arc::clone(self.session.family()));
         Ok(Self { session, outbox: Arc::clone(&self.outbox) })
     }
 }

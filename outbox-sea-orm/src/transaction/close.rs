@@ -1,7 +1,5 @@
 //! Ending a transaction or savepoint, and writing its events.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use outbox_core::{Envelope, EventId, OutboxEvent};
 use sea_orm::{ConnectionTrait, DbErr, TransactionSession};
@@ -64,7 +62,7 @@ impl OutboxTransaction {
     /// Cancelled, the transaction can not be committed.
     pub async fn flush(&self) -> Result<(), DbErr> {
         let open = self.session.open()?;
-        let _gate = self.session.gate().lock().await;
+        let _entered = self.session.family().enter().await;
         open.level.ensure_innermost()?;
         open.settle_doubt().await?;
         let attempt = Attempt { open: Some(open) };
@@ -95,7 +93,7 @@ impl OutboxTransaction {
     }
 
     async fn close(mut self, commit: bool) -> Result<(), DbErr> {
-        let gate = Arc::clone(self.session.gate()).lock_owned().await;
+        let entered = self.session.family().enter().await;
         let Some(open) = self.session.take() else { return Ok(()) };
         open.prepare_close().await;
         let result = match (commit, open.level.is_root()) {
@@ -103,7 +101,7 @@ impl OutboxTransaction {
             (true, false) => release(open).await,
             (false, _) => roll_back(open).await,
         };
-        drop(gate);
+        drop(entered);
         result
     }
 }
@@ -149,7 +147,7 @@ async fn roll_back(open: Open) -> Result<(), DbErr> {
     let Open { txn, level } = open;
     let result = txn.rollback().await;
     if result.is_err() && !level.is_root() {
-        level.break_off(Breach::SavepointLost);
+        level.log().break_off(Breach::SavepointLost);
     }
     result
 }
@@ -179,7 +177,7 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if let Some(open) = self.open {
-            open.level.break_off(Breach::FlushFailed);
+            open.level.log().break_off(Breach::FlushFailed);
         }
     }
 }

@@ -15,8 +15,12 @@ pub(crate) struct Staged {
     pub(crate) taken: Option<TakenEvent>,
 }
 
+/// The log itself, to be asked and told things by those who have no level.
+#[derive(Debug, Clone)]
+pub(crate) struct Log(Arc<Mutex<Entries>>);
+
 #[derive(Debug)]
-struct Log {
+struct Entries {
     events: Vec<Staged>,
     ids: HashSet<EventId>,
     /// How many of the events, from the first on, are in the table already.
@@ -48,14 +52,14 @@ enum State {
 /// forgets the rows.
 #[derive(Debug)]
 pub(crate) struct Level {
-    log: Arc<Mutex<Log>>,
+    log: Log,
     depth: usize,
     state: State,
 }
 
 impl Level {
     pub(crate) fn root(strict: bool, heals: bool) -> Self {
-        let log = Log {
+        let entries = Entries {
             events: Vec::new(),
             ids: HashSet::new(),
             flushed: 0,
@@ -65,7 +69,7 @@ impl Level {
             heals,
             strict,
         };
-        Self { log: Arc::new(Mutex::new(log)), depth: 1, state: State::Open }
+        Self { log: Log(Arc::new(Mutex::new(entries))), depth: 1, state: State::Open }
     }
 
     /// Claims the next level before `SAVEPOINT` is sent. Dropped as it is, it breaks the transaction: after a
@@ -75,7 +79,7 @@ impl Level {
         log.check(self.depth)?;
         let mark = Mark { events: log.events.len(), flushed: log.flushed };
         log.marks.push(mark);
-        Ok(Self { log: Arc::clone(&self.log), depth: self.depth + 1, state: State::Reserved })
+        Ok(Self { log: self.log.clone(), depth: self.depth + 1, state: State::Reserved })
     }
 
     /// The savepoint exists.
@@ -148,30 +152,14 @@ impl Level {
         self.lock().strict
     }
 
-    pub(crate) fn break_off(&self, breach: Breach) {
-        self.lock().breach.get_or_insert(breach);
-    }
-
     /// A statement failed or was cancelled: what it did to the transaction is not known.
     pub(crate) fn doubt(&self) {
         let mut log = self.lock();
         log.doubt = Some(log.doubt.map_or(self.depth, |depth| depth.min(self.depth)));
     }
 
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.lock().doubt.is_some()
-    }
-
-    pub(crate) fn trust(&self) {
-        self.lock().doubt = None;
-    }
-
-    /// Closed out of order? To be called before the level is dropped later than its handle.
-    pub(crate) fn abandon(&self) {
-        let mut log = self.lock();
-        if log.marks.len() != self.depth {
-            log.breach.get_or_insert(Breach::ClosedOutOfOrder);
-        }
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Released: the events now belong to the level below. Committed: they are done with. Says how many there were.
@@ -187,13 +175,35 @@ impl Level {
         count
     }
 
-    /// Never held across an `.await`, nor while an event is dropped.
-    fn lock(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.log.lock()
     }
 }
 
 impl Log {
+    pub(crate) fn break_off(&self, breach: Breach) {
+        self.lock().breach.get_or_insert(breach);
+    }
+
+    pub(crate) fn breach(&self) -> Option<Breach> {
+        self.lock().breach
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.lock().doubt.is_some()
+    }
+
+    pub(crate) fn trust(&self) {
+        self.lock().doubt = None;
+    }
+
+    /// Never held across an `.await`, nor while an event is dropped.
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
     fn check(&self, depth: usize) -> Result<(), OutboxError> {
         match self.breach {
             Some(breach) => Err(OutboxError::Broken { breach }),

@@ -3,6 +3,7 @@
 mod begin;
 mod close;
 mod delegate;
+mod doubt;
 pub(crate) mod level;
 mod session;
 mod stage;
@@ -11,10 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use sea_orm::DatabaseTransaction;
-use tokio::sync::Mutex;
 
 use self::level::Level;
-use self::session::Session;
+use self::session::{Family, Session};
 use crate::outbox::Shared;
 
 pub use delegate::OutboxTransactionStream;
@@ -46,7 +46,7 @@ pub struct OutboxTransaction {
 impl OutboxTransaction {
     pub(crate) fn root(txn: DatabaseTransaction, heals: bool, outbox: Arc<Shared>) -> Self {
         let level = Level::root(outbox.config.strict, heals);
-        Self { session: Session::new(txn, level, Arc::new(Mutex::new(()))), outbox }
+        Self { session: Session::new(txn, level, Arc::<Family>::default()), outbox }
     }
 }
 

@@ -1,13 +1,15 @@
-//! One handle's share of the connection: who may use it, and whether the transaction is still alive.
+//! One handle's share of the connection: who may use it, and in which order things are closed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
-use super::level::Level;
+use super::doubt;
+use super::level::{Level, Log};
 use crate::error::{Breach, OutboxError};
+use crate::finish::finish;
 
 /// An open transaction or savepoint. The order of the fields is the order of their end: the database forgets first.
 #[derive(Debug)]
@@ -20,11 +22,29 @@ pub(super) struct Open {
 pub(super) struct Session {
     /// Empty only while `commit` or `rollback` consumes the handle.
     open: Option<Open>,
-    /// All handles of a transaction share one connection, and whoever holds this may use it. Checks of the level and
-    /// the statement that they allow happen under it, so that no savepoint opens or closes in between.
-    gate: Arc<Mutex<()>>,
-    runtime: Option<Handle>,
+    family: Arc<Family>,
 }
+
+/// What all handles of a transaction share besides the log.
+#[derive(Debug, Default)]
+pub(super) struct Family {
+    /// They share one connection, and whoever holds this may use it. Checks of the level and the statement that they
+    /// allow happen under it, so that no savepoint opens or closes in between.
+    gate: Arc<tokio::sync::Mutex<()>>,
+    /// Handles that were dropped while the connection could not be used at once, the first one first. Whoever enters
+    /// the gate closes them before anything else, so for everybody they are closed already.
+    dropped: Mutex<Vec<Dropped>>,
+}
+
+#[derive(Debug)]
+struct Dropped {
+    txn: DatabaseTransaction,
+    depth: usize,
+    log: Log,
+}
+
+/// The right to use the connection.
+pub(super) type Entered = OwnedMutexGuard<()>;
 
 /// The right to run one statement. A statement that fails, or is cancelled, leaves the transaction in doubt.
 #[derive(Debug)]
@@ -32,20 +52,47 @@ pub(super) struct Turn<'a> {
     level: &'a Level,
     fine: bool,
     /// The last to go, so that the doubt is there before the next statement.
-    _gate: MutexGuard<'a, ()>,
+    _entered: Entered,
+}
+
+impl Family {
+    pub(super) async fn enter(self: &Arc<Self>) -> Entered {
+        let entered = Arc::clone(&self.gate).lock_owned().await;
+        if self.dropped().is_empty() {
+            return entered;
+        }
+        let family = Arc::clone(self);
+        finish(async move {
+            family.close_dropped().await;
+            entered
+        })
+        .await
+    }
+
+    async fn close_dropped(&self) {
+        let dropped = std::mem::take(&mut *self.dropped());
+        for Dropped { txn, depth, log } in dropped {
+            doubt::prepare_close(&txn, depth, &log).await;
+            drop(txn);
+        }
+    }
+
+    fn dropped(&self) -> std::sync::MutexGuard<'_, Vec<Dropped>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Session {
-    pub(super) fn new(txn: DatabaseTransaction, level: Level, gate: Arc<Mutex<()>>) -> Self {
-        Self { open: Some(Open { txn, level }), gate, runtime: Handle::try_current().ok() }
+    pub(super) fn new(txn: DatabaseTransaction, level: Level, family: Arc<Family>) -> Self {
+        Self { open: Some(Open { txn, level }), family }
     }
 
     pub(super) fn open(&self) -> Result<&Open, DbErr> {
         self.open.as_ref().ok_or_else(|| OutboxError::Broken { breach: Breach::ClosedOutOfOrder }.into())
     }
 
-    pub(super) fn gate(&self) -> &Arc<Mutex<()>> {
-        &self.gate
+    pub(super) fn family(&self) -> &Arc<Family> {
+        &self.family
     }
 
     pub(super) fn take(&mut self) -> Option<Open> {
@@ -55,14 +102,14 @@ impl Session {
     /// Waits until the connection is free and makes sure that a statement through this handle does what it says.
     pub(super) async fn turn(&self) -> Result<(&DatabaseTransaction, Turn<'_>), DbErr> {
         let open = self.open()?;
-        let gate = self.gate.lock().await;
+        let entered = self.family.enter().await;
         open.level.ensure_innermost()?;
         // PostgreSQL refuses every statement of a failed transaction by itself. The others may have ended it, and
         // would commit each further statement on its own.
-        if open.level.is_in_doubt() && open.txn.get_database_backend() != DbBackend::Postgres {
+        if open.txn.get_database_backend() != DbBackend::Postgres {
             open.settle_doubt().await?;
         }
-        Ok((&open.txn, Turn { level: &open.level, fine: false, _gate: gate }))
+        Ok((&open.txn, Turn { level: &open.level, fine: false, _entered: entered }))
     }
 }
 
@@ -87,92 +134,37 @@ impl Drop for Turn<'_> {
 }
 
 impl Open {
-    /// Asks the database whether the transaction is still open and well, if a statement gave reason to doubt it.
     pub(super) async fn settle_doubt(&self) -> Result<(), DbErr> {
-        if !self.level.is_in_doubt() {
-            return Ok(());
-        }
-        match self.txn.get_database_backend() {
-            // Any statement will do: a failed transaction refuses it. A savepoint can still be rolled back.
-            DbBackend::Postgres => {
-                self.txn.execute_unprepared("SELECT 1").await.map_err(|source| OutboxError::Aborted { source })?;
-            }
-            // A deadlock ends the whole transaction, and so does DDL; the connection then commits by itself.
-            DbBackend::MySql => {
-                let ask = Statement::from_string(DbBackend::MySql, "SELECT CAST(@@in_transaction AS SIGNED)");
-                let alive = match self.txn.query_one_raw(ask).await {
-                    Ok(Some(row)) => row.try_get_by_index::<i64>(0).is_ok_and(|alive| alive == 1),
-                    _ => false,
-                };
-                self.alive(alive)?;
-            }
-            // A full disk ends it, and so does ON CONFLICT ROLLBACK. There is nothing to ask, but a transaction
-            // cannot begin within a transaction.
-            _ => {
-                let ended = self.txn.execute_unprepared("BEGIN").await.is_ok();
-                if ended {
-                    self.restore_savepoints().await;
-                }
-                self.alive(!ended)?;
-            }
-        }
-        self.level.trust();
-        Ok(())
+        doubt::settle(&self.txn, self.level.depth(), self.level.log()).await
     }
 
-    /// Makes the driver's idea of a connection true again on which SQLite has ended the transaction: it counts levels,
-    /// and a rollback that fails leaves its count one too high, for whoever gets the connection next. So it gets
-    /// something to roll back, under the names that it uses.
-    async fn restore_savepoints(&self) {
-        for depth in 1..self.level.depth() {
-            let savepoint = format!("SAVEPOINT _sqlx_savepoint_{depth}");
-            if let Err(error) = self.txn.execute_unprepared(&savepoint).await {
-                tracing::warn!(%error, "a connection is left with a wrong count of savepoints");
-            }
-        }
-    }
-
-    fn alive(&self, alive: bool) -> Result<(), DbErr> {
-        if !alive {
-            self.level.break_off(Breach::EndedByDatabase);
-            self.level.trust();
-        }
-        Ok(self.level.ensure_innermost()?)
-    }
-
-    /// Before anything is closed: whatever the answer is, the driver can close it then.
     pub(super) async fn prepare_close(&self) {
-        if self.txn.get_database_backend() == DbBackend::Sqlite
-            && let Err(error) = self.settle_doubt().await
-        {
-            tracing::debug!(%error, "rolling back a transaction that SQLite has ended");
-        }
+        doubt::prepare_close(&self.txn, self.level.depth(), self.level.log()).await;
     }
 }
 
 impl Drop for Session {
-    /// The rollback is queued and runs when the connection is used next, or returns to the pool.
+    /// The driver queues the rollback, and runs it when the connection is used next or returns to the pool.
     fn drop(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        open.level.abandon();
-        let doubt = open.level.is_in_doubt() && open.txn.get_database_backend() == DbBackend::Sqlite;
-        let gate = Arc::clone(&self.gate).try_lock_owned();
-        if gate.is_ok() && !doubt {
-            drop(open);
-            drop(gate);
-        } else if let Some(runtime) = &self.runtime {
-            // There is something to ask before, or another handle's statement is under way, in which case SeaORM's
-            // own transaction would panic now.
-            let waiting = Arc::clone(&self.gate);
-            drop(runtime.spawn(async move {
-                let gate = match gate {
-                    Ok(gate) => gate,
-                    Err(_) => waiting.lock_owned().await,
-                };
-                open.prepare_close().await;
-                drop(open);
-                drop(gate);
-            }));
+        let Some(Open { txn, level }) = self.open.take() else { return };
+        let log = level.log().clone();
+        let mut dropped = self.family.dropped();
+        let entered = self.family.gate.try_lock();
+        // With a doubt there is something to ask before. Without the gate somebody's statement is under way, and
+        // SeaORM's own transaction would panic now.
+        if entered.is_ok() && dropped.is_empty() && !doubt::must_ask(&txn, &log) {
+            drop(txn);
+            drop(level);
+            return;
+        }
+        dropped.push(Dropped { txn, depth: level.depth(), log });
+        drop(level);
+        drop(entered);
+        drop(dropped);
+        if let Ok(runtime) = Handle::try_current() {
+            // Others close it if they come first; if nobody comes, the connection still gets back to its pool.
+            let family = Arc::clone(&self.family);
+            drop(runtime.spawn(async move { drop(family.enter().await) }));
         }
     }
 }

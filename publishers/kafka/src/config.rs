@@ -94,7 +94,7 @@ impl KafkaPublisherBuilder {
 
     /// How long a message may be without an outcome before the publisher starts over with a new connection and
     /// reports it as unreachable. Default 5 minutes, which is longer than a broker takes to restart; starting over
-    /// may repeat messages whose acknowledgement was on its way. [`Duration::MAX`] never gives up.
+    /// may repeat messages whose acknowledgement was on its way. At least 1 second; [`Duration::MAX`] never gives up.
     pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
         self.delivery_timeout = timeout;
         self
@@ -139,6 +139,10 @@ impl Settings {
     ];
 
     pub(crate) fn new(given: &BTreeMap<String, String>, delivery_timeout: Duration) -> Result<Self, ConfigError> {
+        if delivery_timeout < Duration::from_secs(1) {
+            let reason = "it is shorter than 1 second".to_owned();
+            return Err(ConfigError::Invalid { setting: "delivery_timeout".to_owned(), reason });
+        }
         let secrets = Secrets::of(given);
         for (setting, value) in given {
             rules::check(setting, value)?;
@@ -277,6 +281,8 @@ mod tests {
         assert!(matches!(&error, ConfigError::Invalid { setting, .. } if setting == "socket.timeout.ms"), "{error}");
         let error = builder().set("client.id", "a\0b").build().unwrap_err();
         assert!(matches!(error, ConfigError::Invalid { .. }), "{error}");
+        let error = builder().delivery_timeout(Duration::from_millis(999)).build().unwrap_err();
+        assert!(matches!(&error, ConfigError::Invalid { setting, .. } if setting == "delivery_timeout"), "{error}");
         let error = builder().max_message_bytes(1).build().unwrap_err();
         assert!(matches!(&error, ConfigError::Invalid { setting, .. } if setting == "message.max.bytes"), "{error}");
     }

@@ -24,12 +24,12 @@ pub enum ConfigError {
         /// The name as given.
         setting: String,
     },
-    /// librdkafka does not take the value, or was built without what the setting needs.
-    #[error("{setting} has a value that librdkafka does not take: {reason}")]
+    /// The value cannot be used, or librdkafka was built without what the setting needs.
+    #[error("{setting} has a value that cannot be used: {reason}")]
     Invalid {
         /// The setting, by the name it was given under.
         setting: String,
-        /// librdkafka's explanation.
+        /// Why, mostly in librdkafka's words.
         reason: String,
     },
     /// The settings do not go together, or name a file that cannot be read.

@@ -37,7 +37,7 @@ impl Ticket {
         batch.gauge.outstanding.fetch_add(1, Ordering::AcqRel);
         batch.left.fetch_add(1, Ordering::AcqRel);
         Self(Box::new(Load {
-            message: Arc::new(message),
+            message,
             receipt: Some(receipt),
             order,
             partition: None,

@@ -14,9 +14,11 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outbox_core::Publisher;
+use outbox_core::publisher::Reports;
+use outbox_core::{Delivery, Outcome, Publisher};
 use outbox_kafka::KafkaPublisher;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -151,4 +153,79 @@ async fn a_flush_that_gives_up_tells_sent_from_unsent_and_the_publisher_goes_on(
     assert!(reports[&0].contains("the outcome is unknown"), "{reports:?}");
     cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
     assert_eq!(delivered(&publish(&publisher, "t", 5).await), 5);
+}
+
+/// A publisher with room for 10 messages, whose broker has just gone away.
+async fn stuck(cluster: &MockCluster<'static, DefaultProducerContext>) -> Arc<KafkaPublisher> {
+    let builder = KafkaPublisher::builder(cluster.bootstrap_servers()).set("queue.buffering.max.messages", "10");
+    let publisher = Arc::new(builder.build().unwrap());
+    assert_eq!(delivered(&publish(&publisher, "t", 1).await), 1);
+    cluster.broker_down(1).unwrap();
+    publisher
+}
+
+fn start(publisher: &Arc<KafkaPublisher>, recorder: &Arc<Recorder>, count: i64) -> tokio::task::JoinHandle<()> {
+    let batch = recorder.deliveries((0..count).map(|seq| message("t", Some("k"), seq, "x")));
+    let publisher = Arc::clone(publisher);
+    tokio::spawn(async move { publisher.publish(batch).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_holds_up_publish_until_a_flush_gives_up() {
+    let cluster = cluster(&["t"]);
+    let publisher = stuck(&cluster).await;
+    let recorder = Recorder::new();
+    let publishing = start(&publisher, &recorder, 100);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!publishing.is_finished() && recorder.count() == 0);
+    publisher.flush(Duration::from_millis(200)).await;
+    assert_eq!(recorder.count(), 100);
+    publishing.await.unwrap();
+    cluster.broker_up(1).unwrap();
+    assert_eq!(delivered(&publish(&publisher, "t", 30).await), 30);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelling_publish_withholds_what_was_not_enqueued() {
+    let cluster = cluster(&["t"]);
+    let publisher = stuck(&cluster).await;
+    let recorder = Recorder::new();
+    let publishing = start(&publisher, &recorder, 100);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    publishing.abort();
+    assert!(publishing.await.unwrap_err().is_cancelled());
+    assert_eq!(recorder.count(), 90);
+    cluster.broker_up(1).unwrap();
+    let reports = recorder.all(100, SOON).await;
+    assert!((0..10).all(|seq| reports[&seq] == "delivered"), "{reports:?}");
+    assert!((10..100).all(|seq| reports[&seq] == "withheld"), "{reports:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_dropped_without_a_broker_reports_everything() {
+    let cluster = cluster(&["t"]);
+    let publisher = stuck(&cluster).await;
+    let recorder = Recorder::new();
+    let publishing = start(&publisher, &recorder, 5);
+    publishing.await.unwrap();
+    let started = Instant::now();
+    drop(publisher);
+    assert!(started.elapsed() < Duration::from_millis(50), "dropping blocked for {:?}", started.elapsed());
+    let reports = recorder.all(5, Duration::from_secs(3)).await;
+    assert!(reports.values().all(|report| report != "delivered"), "{reports:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processor_that_panics_in_a_report_does_not_stop_the_publisher() {
+    struct Panics;
+    impl Reports for Panics {
+        fn report(&self, _: u64, _: Outcome) {
+            panic!("a bug in the processor");
+        }
+    }
+    let cluster = cluster(&["t"]);
+    let publisher = KafkaPublisher::connect(cluster.bootstrap_servers()).unwrap();
+    publisher.publish(vec![Delivery::new(message("t", Some("k"), 0, "x"), 0, Arc::new(Panics))]).await;
+    publisher.flush(SOON).await;
+    assert_eq!(delivered(&publish(&publisher, "t", 3).await), 3);
 }

@@ -1,0 +1,35 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::publisher::{Outcome, Reports};
+
+/// Where publishers put outcomes, from any thread.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    outcomes: Mutex<Vec<(u64, Outcome)>>,
+    arrived: Notify,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Everything that has arrived.
+    pub(super) fn take(&self) -> Vec<(u64, Outcome)> {
+        std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until something has arrived. Cancel safe.
+    pub(super) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+}
+
+impl Reports for Inbox {
+    fn report(&self, token: u64, outcome: Outcome) {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((token, outcome));
+        self.arrived.notify_one();
+    }
+}

@@ -1,0 +1,178 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::handle::Request;
+use super::inbox::Inbox;
+use super::{Processor, ProcessorError, Report};
+use crate::engine::{Effect, Engine, Event};
+use crate::message::Message;
+use crate::publisher::{Delivery, Reports};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Most scheduled events that are moved at a time.
+const PROMOTED: u32 = 1_000;
+
+/// Carries out what the engine decides.
+///
+/// Calls of the store run in tasks of their own and are never cancelled: a cancelled call can leave a transaction
+/// open in the connection pool.
+pub(super) struct Shell {
+    processor: Processor,
+    id: Uuid,
+    engine: Engine,
+    events: mpsc::UnboundedReceiver<Event>,
+    sender: mpsc::UnboundedSender<Event>,
+    inbox: Arc<Inbox>,
+    once: bool,
+}
+
+impl Shell {
+    pub(super) fn new(processor: Processor, once: Option<usize>) -> Self {
+        let id = Uuid::now_v7();
+        let config = processor.config.engine(once);
+        let engine = Engine::new(Instant::now(), id, processor.name.clone(), fastrand::u64(..), config);
+        let (sender, events) = mpsc::unbounded_channel();
+        Self { processor, id, engine, events, sender, inbox: Inbox::new(), once: once.is_some() }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut requests: mpsc::UnboundedReceiver<Request>,
+    ) -> Result<Report, ProcessorError> {
+        if !self.open(&mut requests).await? {
+            return Ok(Report::default());
+        }
+        loop {
+            let now = Instant::now();
+            for effect in self.engine.poll(now) {
+                self.carry_out(now, effect);
+            }
+            if self.engine.is_done(now) {
+                break;
+            }
+            self.wait(&mut requests).await;
+        }
+        let snapshot = self.engine.snapshot();
+        Ok(Report { counts: snapshot.counts, abandoned: snapshot.in_flight })
+    }
+
+    /// Waits for something to happen, and tells the engine.
+    async fn wait(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) {
+        let now = Instant::now();
+        let next = self.engine.next_poll(now);
+        let sleep = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(event) = self.events.recv() => {
+                self.engine.handle(Instant::now(), event);
+            }
+            () = self.inbox.arrived() => {}
+            Some(request) = requests.recv() => match request {
+                Request::Stop => self.stop(),
+                // Whoever asked may be gone.
+                Request::Snapshot(reply) => drop(reply.send(self.engine.snapshot())),
+            },
+            () = self.processor.wake.woken() => self.engine.handle(Instant::now(), Event::Woken),
+            () = sleep => {}
+        }
+        let now = Instant::now();
+        while let Ok(event) = self.events.try_recv() {
+            self.engine.handle(now, event);
+        }
+        for (token, outcome) in self.inbox.take() {
+            self.engine.handle(now, Event::Reported(token, outcome));
+        }
+    }
+
+    fn stop(&mut self) {
+        let wait = self.processor.deadline();
+        self.engine.handle(Instant::now(), Event::Stop { deadline: Instant::now() + wait });
+        let publisher = Arc::clone(&self.processor.publisher);
+        // What is buffered goes out now; the outcomes come by themselves.
+        drop(tokio::spawn(async move { publisher.flush(wait).await }));
+    }
+
+    fn carry_out(&self, asked: Instant, effect: Effect) {
+        let store = Arc::clone(&self.processor.store);
+        match effect {
+            Effect::Lease(request) => {
+                self.call(async move { store.lease(request).await }, move |answer| Event::Leased { asked, answer });
+            }
+            Effect::Read(request) => self.call(async move { store.read(request).await }, Event::Read),
+            Effect::Settle(request) => self.call(async move { store.settle(request).await }, Event::Settled),
+            Effect::Promote(leases) => {
+                let id = self.id;
+                self.call(async move { store.promote(id, &leases, PROMOTED).await }, Event::Promoted);
+            }
+            Effect::Publish(batch) => self.publish(batch),
+        }
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+        event: impl FnOnce(Result<T, StoreError>) -> Event + Send + 'static,
+    ) {
+        let sender = self.sender.clone();
+        let call = tokio::spawn(call);
+        drop(tokio::spawn(async move {
+            let panicked = |error| Err(StoreError::new(StoreErrorKind::Broken, "carrying out a call", error));
+            let answer = call.await.unwrap_or_else(panicked);
+            // The processor may have stopped without waiting.
+            drop(sender.send(event(answer)));
+        }));
+    }
+
+    fn publish(&self, batch: Vec<(u64, Arc<Message>)>) {
+        let reports: Arc<dyn Reports> = Arc::clone(&self.inbox) as _;
+        let deliver = |(token, message): (u64, Arc<Message>)| Delivery::new(message, token, Arc::clone(&reports));
+        let batch: Vec<Delivery> = batch.into_iter().map(deliver).collect();
+        let (publisher, sender) = (Arc::clone(&self.processor.publisher), self.sender.clone());
+        let call = tokio::spawn(async move { publisher.publish(batch).await });
+        drop(tokio::spawn(async move {
+            if let Err(error) = call.await {
+                // Its deliveries were dropped, and so reported.
+                tracing::error!(%error, "a publisher panicked");
+            }
+            drop(sender.send(Event::BatchTaken));
+        }));
+    }
+
+    /// Checks the tables, for as long as it takes to reach the database. False when asked to stop before.
+    async fn open(&self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Result<bool, ProcessorError> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let store = Arc::clone(&self.processor.store);
+            let answer = tokio::spawn(async move { store.open().await }).await;
+            let error = match answer {
+                Ok(Ok(())) => return Ok(true),
+                Ok(Err(error)) if error.kind() != StoreErrorKind::Unavailable => return Err(error.into()),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(ProcessorError::Panicked),
+            };
+            if self.once {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "the outbox cannot be reached yet; trying again soon");
+            let asleep = tokio::time::sleep(pause);
+            tokio::pin!(asleep);
+            loop {
+                tokio::select! {
+                    () = &mut asleep => break,
+                    Some(request) = requests.recv() => match request {
+                        Request::Stop => return Ok(false),
+                        Request::Snapshot(reply) => drop(reply.send(self.engine.snapshot())),
+                    },
+                }
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+use outbox_core::EventId;
+use outbox_sea_orm::{Outbox, OutboxTransaction};
+use sea_orm::{ConnectionTrait, DbErr, Statement, TransactionSession, TransactionTrait};
+
+use super::Entered;
+
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// COMMIT.
+    Commit,
+    /// ROLLBACK.
+    Rollback,
+    /// The handle is dropped.
+    Drop,
+    /// An entry is made in a savepoint that is rolled back, then another outside of it is committed.
+    SavepointThenCommit,
+}
+
+/// Makes entries through an outbox.
+#[derive(Debug)]
+pub struct Writer {
+    outbox: Outbox,
+    topic: String,
+    random: u64,
+}
+
+impl Writer {
+    /// A writer whose choices come from `seed`.
+    #[must_use]
+    pub fn new(outbox: Outbox, topic: impl Into<String>, seed: u64) -> Self {
+        Self { outbox, topic: topic.into(), random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
+    }
+
+    /// Runs transactions on `keys` aggregates until `events` entries are committed.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn write(&mut self, keys: u64, events: usize) -> Result<(), DbErr> {
+        let mut committed = 0;
+        while committed < events {
+            let key = format!("key-{}", self.next() % keys);
+            let count = (1 + self.next() % 4) as usize;
+            let ending = match self.next() % 20 {
+                0 => Ending::Rollback,
+                1 => Ending::Drop,
+                2 => Ending::SavepointThenCommit,
+                _ => Ending::Commit,
+            };
+            committed += self.transaction(&key, count.min(events - committed), ending).await?;
+        }
+        Ok(())
+    }
+
+    /// One transaction with `count` entries. Returns how many are committed.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn transaction(&self, key: &str, count: usize, ending: Ending) -> Result<usize, DbErr> {
+        let txn = self.outbox.begin().await?;
+        if ending == Ending::SavepointThenCommit {
+            let savepoint = txn.begin().await?;
+            self.enter(&savepoint, key).await?;
+            savepoint.rollback().await?;
+        }
+        for _ in 0..count {
+            self.enter(&txn, key).await?;
+        }
+        match ending {
+            Ending::Commit | Ending::SavepointThenCommit => txn.commit().await.map(|()| count),
+            Ending::Rollback => txn.rollback().await.map(|()| 0),
+            Ending::Drop => {
+                drop(txn);
+                Ok(0)
+            }
+        }
+    }
+
+    async fn enter(&self, txn: &OutboxTransaction, key: &str) -> Result<(), DbErr> {
+        let backend = txn.get_database_backend();
+        // Locks the aggregate until the end of the transaction: its versions are the order of commits.
+        let raise = format!("UPDATE aggregate SET version = version + 1 WHERE name = '{key}'");
+        txn.execute_unprepared(&raise).await?;
+        let version = Statement::from_string(backend, format!("SELECT version FROM aggregate WHERE name = '{key}'"));
+        let row = txn.query_one_raw(version).await?.ok_or_else(|| DbErr::Custom(format!("no aggregate {key}")))?;
+        let version: i64 = row.try_get_by_index(0)?;
+        let id = EventId::new();
+        let entered = Entered { topic: self.topic.clone(), key: key.to_owned(), version };
+        txn.stage_event_with(&entered, |options| options.id(id))?;
+        txn.execute_unprepared(&format!("INSERT INTO ledger VALUES ('{id}', '{key}', {version})")).await?;
+        Ok(())
+    }
+
+    /// Xorshift64 (Marsaglia, "Xorshift RNGs", 2003).
+    fn next(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
