@@ -28,6 +28,7 @@ mod flush;
 mod lost;
 mod outbox;
 mod record;
+mod store;
 mod trace;
 mod transaction;
 
@@ -48,5 +49,6 @@ pub use config::{OutboxBuildError, OutboxBuilder};
 pub use error::{Breach, CommitOutcome, OutboxError, StageError, commit_outcome};
 pub use outbox::Outbox;
 pub use record::{record, record_with};
+pub use store::SeaOrmStore;
 pub use trace::TraceContext;
 pub use transaction::{OutboxTransaction, OutboxTransactionStream};

@@ -1,0 +1,128 @@
+//! Up to which number everything has been seen or will never come: by proof, never by time.
+
+mod gate;
+mod prover;
+
+use std::collections::HashSet;
+
+use outbox_core::store::{StoreError, StoreErrorKind};
+use outbox_migration::Table;
+use sea_orm::{DbBackend, Value};
+use tokio::sync::Mutex;
+
+use self::gate::Gate;
+use self::prover::{Holder, Prover};
+use super::error::during;
+use super::open::Opened;
+use super::{Inner, query};
+
+const DOING: &str = "looking who is writing";
+
+/// What the store knows about writers that have not ended. The locks are held over the looks at the database: two
+/// looks at once could prove what is not so.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    prover: Mutex<Prover>,
+    gate: Mutex<Gate>,
+}
+
+/// What a read may rely on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    pub(super) decided: i64,
+    /// Goes into the generation that readers see, so that they start over with it.
+    pub(super) era: i64,
+}
+
+impl Mark {
+    /// The generation that a reader sees. An operator would need 2^40 requeues to make one out of the other.
+    pub(super) fn generation(self, stored: i64) -> i64 {
+        stored.wrapping_add(self.era << 40)
+    }
+}
+
+impl Inner {
+    /// What is decided for rows that are read after this call.
+    pub(super) async fn decided(&self, opened: &Opened) -> Result<Mark, StoreError> {
+        match self.sql.backend {
+            DbBackend::Postgres => self.decided_by_locks(opened).await,
+            DbBackend::MySql => self.decided_by_gate().await,
+            _ => Ok(Mark { decided: self.decided_by_order().await?, era: 0 }),
+        }
+    }
+
+    /// The era alone, as of the last read.
+    pub(super) async fn era(&self) -> Mark {
+        let era = match self.sql.backend {
+            DbBackend::Postgres => self.decided.prover.lock().await.era(),
+            DbBackend::MySql => self.decided.gate.lock().await.era(),
+            _ => 0,
+        };
+        Mark { decided: 0, era }
+    }
+
+    async fn decided_by_locks(&self, opened: &Opened) -> Result<Mark, StoreError> {
+        let mut prover = self.decided.prover.lock().await;
+        let text = format!(
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery(), \
+             pg_postmaster_start_time()::text FROM {}",
+            opened.sequence
+        );
+        let rows = query(&self.db, self.sql.statement(&text, []), DOING).await?;
+        let (mut last, mut server) = (0_i64, String::new());
+        for row in rows {
+            if row.try_get_by_index(1).map_err(during(DOING))? {
+                let what = "the database has become a replica";
+                return Err(StoreError::new(StoreErrorKind::Unavailable, DOING, what));
+            }
+            last = row.try_get_by_index(0).map_err(during(DOING))?;
+            server = row.try_get_by_index(2).map_err(during(DOING))?;
+        }
+        // A statement of its own: the locks must be listed after the number was read. Those of prepared transactions
+        // are listed too, without a process.
+        let text = "SELECT l.virtualtransaction, CASE WHEN l.pid IS NULL THEN 1 ELSE 0 END FROM pg_catalog.pg_locks l \
+             WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted \
+             AND l.relation = ?::regclass \
+             AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())";
+        let statement = self.sql.statement(text, [Value::from(self.sql.event.clone())]);
+        let mut holders = HashSet::new();
+        for row in query(&self.db, statement, DOING).await? {
+            let name: String = row.try_get_by_index(0).map_err(during(DOING))?;
+            let prepared = row.try_get_by_index::<i32>(1).map_err(during(DOING))? == 1;
+            holders.insert(if prepared { Holder::Prepared(name) } else { Holder::Running(name) });
+        }
+        let decided = prover.observe(&server, last, holders);
+        Ok(Mark { decided, era: prover.era() })
+    }
+
+    async fn decided_by_gate(&self) -> Result<Mark, StoreError> {
+        let mut gate = self.decided.gate.lock().await;
+        if gate.wants_a_look() {
+            let text = format!("SELECT CAST(slot AS SIGNED) FROM {} FOR UPDATE SKIP LOCKED", self.sql.gate);
+            let rows = query(&self.db, self.sql.statement(&text, []), DOING).await?;
+            let slots: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
+            gate.found_free(slots.map_err(during(DOING))?.into_iter().filter_map(|slot| u32::try_from(slot).ok()));
+        }
+        Ok(Mark { decided: gate.decided(), era: gate.era() })
+    }
+
+    /// MariaDB: what a read found, for the next proof, and who answered.
+    pub(super) async fn saw(&self, highest: Option<i64>, server: Option<&str>) -> Mark {
+        let mut gate = self.decided.gate.lock().await;
+        if let Some(server) = server {
+            gate.answered_by(server);
+        }
+        if let Some(highest) = highest {
+            gate.saw(highest);
+        }
+        Mark { decided: gate.decided(), era: gate.era() }
+    }
+
+    /// SQLite has one writer at a time: numbers are in the order of commits, and what is committed is decided.
+    async fn decided_by_order(&self) -> Result<i64, StoreError> {
+        let text = "SELECT seq FROM sqlite_sequence WHERE name = ?";
+        let table = Value::from(self.names.bare(Table::Event));
+        let rows = query(&self.db, self.sql.statement(text, [table]), DOING).await?;
+        rows.first().map_or(Ok(0), |row| row.try_get_by_index(0).map_err(during(DOING)))
+    }
+}

@@ -1,0 +1,244 @@
+//! Keeping, giving up and taking leases, in one transaction.
+
+use std::time::Duration;
+
+use outbox_core::Shard;
+use outbox_core::store::{Lease, LeaseReply, LeaseRequest, StoreError};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Value};
+use uuid::Uuid;
+
+use super::error::during;
+use super::row::{Cells, number};
+use super::sql::{clip, marks, micros};
+use super::{Inner, execute, query};
+
+const DOING: &str = "leasing shards";
+
+/// How long a processor that is gone is remembered, for operators.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// A shard's row at the beginning.
+struct Seen {
+    shard: i16,
+    owner: Option<Uuid>,
+    free: bool,
+}
+
+impl Inner {
+    pub(super) async fn lease(&self, request: &LeaseRequest) -> Result<LeaseReply, StoreError> {
+        let txn = self.begin(DOING).await?;
+        self.show_up(&txn, request).await?;
+        let alive = self.count_alive(&txn).await?;
+        let seen = self.overview(&txn).await?;
+        let fair_share = seen.len().div_ceil(alive.max(1));
+        let mut held = self.keep(&txn, request, &seen).await?;
+        if !request.leaving {
+            let most = fair_share.min(request.most);
+            self.take(&txn, request, &seen, most, &mut held).await?;
+        }
+        txn.commit().await.map_err(during(DOING))?;
+        held.sort_unstable();
+        Ok(LeaseReply { held, fair_share })
+    }
+
+    /// Counts the processor among the living, or no longer.
+    async fn show_up(&self, txn: &DatabaseTransaction, request: &LeaseRequest) -> Result<(), StoreError> {
+        let table = &self.sql.processor;
+        let me = Value::from(request.processor);
+        if request.leaving {
+            let text = format!("DELETE FROM {table} WHERE id = ?");
+            return execute(txn, self.sql.statement(&text, [me]), DOING).await.map(drop);
+        }
+        let now = self.sql.now();
+        let update = if self.sql.backend == DbBackend::MySql {
+            "ON DUPLICATE KEY UPDATE name = VALUES(name), alive_until = VALUES(alive_until), state = VALUES(state)"
+        } else {
+            "ON CONFLICT (id) DO UPDATE \
+             SET name = excluded.name, alive_until = excluded.alive_until, state = excluded.state"
+        };
+        let text = format!(
+            "INSERT INTO {table} (id, name, started_at, alive_until, state) VALUES (?, ?, {now}, {now} + ?, ?) {update}"
+        );
+        let (name, state) = (clip(&request.name, 255), request.state.replace('\0', ""));
+        let values = [me, name.into(), micros(request.ttl).into(), state.into()];
+        execute(txn, self.sql.statement(&text, values), DOING).await.map(drop)
+    }
+
+    /// Counts the living, and forgets those that have been dead for long.
+    async fn count_alive(&self, txn: &DatabaseTransaction) -> Result<usize, StoreError> {
+        let (table, now) = (&self.sql.processor, self.sql.now());
+        let text = format!(
+            "SELECT id, CASE WHEN alive_until > {now} THEN 1 ELSE 0 END, \
+             CASE WHEN alive_until < {now} - ? THEN 1 ELSE 0 END FROM {table}"
+        );
+        let (mut alive, mut forgotten) = (0, Vec::new());
+        for row in query(txn, self.sql.statement(&text, [micros(REMEMBERED).into()]), DOING).await? {
+            let mut cells = Cells::new(&row, false, DOING);
+            let id: Uuid = cells.take()?;
+            alive += usize::from(cells.flag()?);
+            if cells.flag()? {
+                forgotten.push(Value::from(id));
+            }
+        }
+        // By their ids: a search in the DELETE would wait for the rows of all others.
+        forgotten.truncate(100);
+        if !forgotten.is_empty() {
+            let ids = marks(forgotten.len());
+            let text = format!("DELETE FROM {table} WHERE id IN ({ids}) AND alive_until < {now} - ?");
+            forgotten.push(micros(REMEMBERED).into());
+            execute(txn, self.sql.statement(&text, forgotten), DOING).await?;
+        }
+        Ok(alive)
+    }
+
+    /// All shards, without a lock: what is done about them is checked again under one.
+    async fn overview(&self, conn: &impl ConnectionTrait) -> Result<Vec<Seen>, StoreError> {
+        let (table, now) = (&self.sql.shard, self.sql.now());
+        let text = format!(
+            "SELECT shard, owner, CASE WHEN owner IS NULL OR lease_until <= {now} THEN 1 ELSE 0 END \
+             FROM {table} ORDER BY shard"
+        );
+        let rows = query(conn, self.sql.statement(&text, []), DOING).await?;
+        let seen = |row| {
+            let mut cells = Cells::new(row, false, DOING);
+            Ok(Seen { shard: cells.take()?, owner: cells.take()?, free: cells.flag()? })
+        };
+        rows.iter().map(seen).collect()
+    }
+
+    /// Renews what the processor holds and does not give up.
+    async fn keep(
+        &self,
+        txn: &DatabaseTransaction,
+        request: &LeaseRequest,
+        seen: &[Seen],
+    ) -> Result<Vec<Lease>, StoreError> {
+        let me = request.processor;
+        let mine: Vec<i16> = seen.iter().filter(|seen| seen.owner == Some(me)).map(|seen| seen.shard).collect();
+        if mine.is_empty() {
+            return Ok(Vec::new());
+        }
+        let locked = self.lock(txn, &mine, "owner = ?", &[me.into()], self.sql.for_update()).await?;
+        let (kept, released): (Vec<Lease>, Vec<Lease>) =
+            locked.into_iter().partition(|lease| !request.leaving && !request.release.contains(lease));
+        self.update(txn, &kept, &format!("lease_until = {} + ?", self.sql.now()), &[micros(request.ttl).into()])
+            .await?;
+        self.update(txn, &released, "owner = NULL, lease_until = 0", &[]).await?;
+        Ok(kept)
+    }
+
+    /// Takes free shards until the processor has `most`. Where it starts depends on who it is, so that processors
+    /// that start together do not look at the same ones.
+    async fn take(
+        &self,
+        txn: &DatabaseTransaction,
+        request: &LeaseRequest,
+        seen: &[Seen],
+        most: usize,
+        held: &mut Vec<Lease>,
+    ) -> Result<(), StoreError> {
+        let me = request.processor;
+        let free = free_for(me, seen);
+        let mut left = free.as_slice();
+        while held.len() < most && !left.is_empty() {
+            let (some, rest) = left.split_at(left.len().min(most - held.len()));
+            left = rest;
+            let still_free = format!("(owner IS NULL OR lease_until <= {})", self.sql.now());
+            let mut taken = self.lock(txn, some, &still_free, &[], self.sql.for_update_of_the_free()).await?;
+            let set = format!("owner = ?, epoch = epoch + 1, lease_until = {} + ?", self.sql.now());
+            self.update(txn, &taken, &set, &[me.into(), micros(request.ttl).into()]).await?;
+            for lease in &mut taken {
+                lease.epoch += 1;
+            }
+            held.append(&mut taken);
+        }
+        Ok(())
+    }
+
+    /// Locks those of these shards' rows that meet a condition, in the order of shards.
+    async fn lock(
+        &self,
+        txn: &DatabaseTransaction,
+        shards: &[i16],
+        condition: &str,
+        values: &[Value],
+        lock: &str,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let mut all = Vec::new();
+        let is_one = self.sql.is_one_of("shard", shards, &mut all);
+        all.extend_from_slice(values);
+        let text = format!(
+            "SELECT shard, epoch FROM {}{} WHERE {is_one} AND {condition} ORDER BY shard{lock}",
+            self.sql.shard,
+            self.sql.by_primary_key()
+        );
+        let rows = query(txn, self.sql.statement(&text, all), DOING).await?;
+        let lease = |row| {
+            let mut cells = Cells::new(row, false, DOING);
+            Ok(Lease { shard: cells.shard()?, epoch: cells.take()? })
+        };
+        rows.iter().map(lease).collect()
+    }
+
+    /// Changes rows that this transaction has locked.
+    async fn update(
+        &self,
+        txn: &DatabaseTransaction,
+        leases: &[Lease],
+        set: &str,
+        values: &[Value],
+    ) -> Result<(), StoreError> {
+        if leases.is_empty() {
+            return Ok(());
+        }
+        let shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
+        let mut all = values.to_vec();
+        let is_one = self.sql.is_one_of("shard", &shards, &mut all);
+        let text = format!("UPDATE {}{} SET {set} WHERE {is_one}", self.sql.shard, self.sql.by_primary_key());
+        execute(txn, self.sql.statement(&text, all), DOING).await.map(drop)
+    }
+
+    /// Which of these leases are still held, with the generation and, in microseconds, the time. With `lock` nobody
+    /// can take them over until the transaction ends; this is the fence.
+    pub(super) async fn held(
+        &self,
+        conn: &impl ConnectionTrait,
+        processor: Uuid,
+        leases: &[Lease],
+        lock: &str,
+        doing: &'static str,
+    ) -> Result<(Vec<(Lease, i64)>, i64), StoreError> {
+        let mut shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
+        shards.sort_unstable();
+        let mut values = Vec::new();
+        let is_one = self.sql.is_one_of("shard", &shards, &mut values);
+        let text = format!(
+            "SELECT shard, owner, epoch, generation, {} FROM {}{} WHERE {is_one} ORDER BY shard{lock}",
+            self.sql.now(),
+            self.sql.shard,
+            self.sql.by_primary_key()
+        );
+        let (mut held, mut now) = (Vec::new(), 0);
+        for row in query(conn, self.sql.statement(&text, values), doing).await? {
+            let mut cells = Cells::new(&row, false, doing);
+            let shard: Shard = cells.shard()?;
+            let owner: Option<Uuid> = cells.take()?;
+            let lease = Lease { shard, epoch: cells.take()? };
+            let generation = cells.take()?;
+            now = cells.take()?;
+            if owner == Some(processor) && leases.contains(&lease) {
+                held.push((lease, generation));
+            }
+        }
+        Ok((held, now))
+    }
+}
+
+/// The free shards, in the order in which this processor looks at them.
+fn free_for(me: Uuid, seen: &[Seen]) -> Vec<i16> {
+    let (_, random) = me.as_u64_pair();
+    let start = usize::try_from(random % (seen.len().max(1) as u64)).unwrap_or(0);
+    let (before, after) = seen.split_at(start);
+    let others = after.iter().chain(before).filter(|seen| seen.free && seen.owner != Some(me));
+    others.map(|seen| seen.shard).collect()
+}

@@ -1,0 +1,127 @@
+//! The outbox's tables, as a processor sees them: [`SeaOrmStore`].
+//!
+//! Nothing here leaves state in a session, so proxies that lend out connections per transaction work. Nothing here
+//! asks the host's clock: all times are the database's.
+
+mod decided;
+mod error;
+mod lease;
+mod open;
+mod promote;
+mod read;
+mod row;
+mod settle;
+mod sql;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outbox_core::store::{
+    Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, SettleReply, SettleRequest, Store, StoreError,
+};
+use outbox_migration::TableNames;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+use uuid::Uuid;
+
+use self::decided::Decided;
+use self::error::during;
+use self::open::Opened;
+use self::sql::Sql;
+
+/// The outbox's tables in a database: what a processor and an operator need of them.
+///
+/// It uses its own connections, never those of the program's transactions, and every transaction of its own is short
+/// and READ COMMITTED. Cheap to clone; clones share what they have learned about the database.
+///
+/// # Cancel safety
+///
+/// As the traits say: calls of [`Store`] run to their end; calls of [`Admin`](outbox_core::store::Admin) may be
+/// dropped.
+#[derive(Clone)]
+pub struct SeaOrmStore(Arc<Inner>);
+
+struct Inner {
+    db: DatabaseConnection,
+    names: TableNames,
+    sql: Sql,
+    opened: OnceLock<Opened>,
+    decided: Decided,
+}
+
+impl SeaOrmStore {
+    /// The tables of these names. Nothing is asked of the database yet.
+    #[must_use]
+    pub fn new(db: DatabaseConnection, names: TableNames) -> Self {
+        let sql = Sql::new(&names, db.get_database_backend());
+        Self(Arc::new(Inner { db, names, sql, opened: OnceLock::new(), decided: Decided::default() }))
+    }
+
+    /// Where the tables are.
+    #[must_use]
+    pub fn names(&self) -> &TableNames {
+        &self.0.names
+    }
+}
+
+impl Inner {
+    /// A transaction that sees what is committed, statement by statement, and on SQLite is the one writer.
+    async fn begin(&self, doing: &'static str) -> Result<DatabaseTransaction, StoreError> {
+        let isolation_level =
+            if self.sql.backend == DbBackend::Sqlite { None } else { Some(IsolationLevel::ReadCommitted) };
+        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { isolation_level, sqlite_transaction_mode, ..TransactionOptions::default() };
+        self.db.begin_with_options(options).await.map_err(during(doing))
+    }
+}
+
+/// Runs a query.
+async fn query(
+    conn: &impl ConnectionTrait,
+    statement: Statement,
+    doing: &'static str,
+) -> Result<Vec<QueryResult>, StoreError> {
+    conn.query_all_raw(statement).await.map_err(during(doing))
+}
+
+/// Runs a statement, and says how many rows it touched.
+async fn execute(conn: &impl ConnectionTrait, statement: Statement, doing: &'static str) -> Result<u64, StoreError> {
+    conn.execute_raw(statement).await.map(|done| done.rows_affected()).map_err(during(doing))
+}
+
+#[async_trait]
+impl Store for SeaOrmStore {
+    async fn open(&self) -> Result<(), StoreError> {
+        self.0.opened().await.map(drop)
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> Result<LeaseReply, StoreError> {
+        self.0.lease(&request).await
+    }
+
+    async fn read(&self, request: ReadRequest) -> Result<ReadReply, StoreError> {
+        self.0.read(&request).await
+    }
+
+    async fn settle(&self, request: SettleRequest) -> Result<SettleReply, StoreError> {
+        self.0.settle(&request).await
+    }
+
+    async fn promote(&self, processor: Uuid, leases: &[Lease], limit: u32) -> Result<Option<Duration>, StoreError> {
+        self.0.promote(processor, leases, limit).await
+    }
+}
+
+impl fmt::Debug for SeaOrmStore {
+    /// Shows no connection, whose options hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeaOrmStore")
+            .field("backend", &self.0.sql.backend)
+            .field("names", &self.0.names)
+            .finish_non_exhaustive()
+    }
+}

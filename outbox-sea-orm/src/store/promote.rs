@@ -1,0 +1,129 @@
+//! Moving scheduled events among the pending ones when they are due.
+
+use std::time::Duration;
+
+use outbox_core::store::{Lease, StoreError};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Value};
+use uuid::Uuid;
+
+use super::error::during;
+use super::row::{Cells, body, body_of, number};
+use super::sql::marks;
+use super::{Inner, execute, query};
+
+const DOING: &str = "moving scheduled events";
+
+/// Most ids in one statement.
+const MOST_IDS: usize = 1_000;
+
+/// Most shards in one statement; SQLite takes 500 parts of a UNION.
+const MOST_SHARDS: usize = 200;
+
+struct Scheduled {
+    due_at: i64,
+    id: Uuid,
+    shard: i16,
+    wait: i64,
+}
+
+impl Inner {
+    pub(super) async fn promote(
+        &self,
+        processor: Uuid,
+        leases: &[Lease],
+        limit: u32,
+    ) -> Result<Option<Duration>, StoreError> {
+        if leases.is_empty() {
+            return Ok(None);
+        }
+        let (held, _) = self.held(&self.db, processor, leases, "", DOING).await?;
+        let shards: Vec<i16> = held.iter().map(|(lease, _)| number(lease.shard)).collect();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let first = self.first_scheduled(&shards, limit.saturating_add(1)).await?;
+        let due: Vec<&Scheduled> = first.iter().take_while(|event| event.wait <= 0).take(limit).collect();
+        if !due.is_empty() {
+            self.move_over(processor, leases, &due).await?;
+        }
+        let next = first.get(due.len());
+        Ok(next.map(|event| Duration::from_micros(u64::try_from(event.wait).unwrap_or(0))))
+    }
+
+    /// The next events of these shards in the order of due time and id, due or not.
+    async fn first_scheduled(&self, shards: &[i16], limit: usize) -> Result<Vec<Scheduled>, StoreError> {
+        let (table, now) = (&self.sql.scheduled, self.sql.now());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut first = Vec::new();
+        for shards in shards.chunks(MOST_SHARDS) {
+            let mut values = Vec::new();
+            let mut parts = Vec::with_capacity(shards.len());
+            for shard in shards {
+                // In a subquery, which SQLite needs for an order of its own.
+                parts.push(format!(
+                    "SELECT * FROM (SELECT due_at, id, shard, due_at - {now} AS wait FROM {table} \
+                     WHERE shard = ? ORDER BY due_at, id LIMIT ?) s"
+                ));
+                values.extend([Value::from(*shard), limit.into()]);
+            }
+            let text = format!("{} ORDER BY 1, 2 LIMIT ?", parts.join(" UNION ALL "));
+            values.push(limit.into());
+            for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
+                let mut cells = Cells::new(&row, false, DOING);
+                let (due_at, id, shard) = (cells.take()?, cells.take()?, cells.take()?);
+                first.push(Scheduled { due_at, id, shard, wait: cells.take()? });
+            }
+        }
+        first.sort_unstable_by_key(|event| (event.due_at, event.id));
+        Ok(first)
+    }
+
+    async fn move_over(&self, processor: Uuid, leases: &[Lease], due: &[&Scheduled]) -> Result<(), StoreError> {
+        let txn = self.begin(DOING).await?;
+        let (held, _) = self.held(&txn, processor, leases, self.sql.for_share(), DOING).await?;
+        let held: Vec<i16> = held.iter().map(|(lease, _)| number(lease.shard)).collect();
+        let due: Vec<&&Scheduled> = due.iter().filter(|event| held.contains(&event.shard)).collect();
+        for due in due.chunks(MOST_IDS) {
+            // Locked first: whatever has been moved by a call whose answer was lost is not moved twice.
+            let ids: Vec<Value> = due.iter().map(|event| event.id.into()).collect();
+            let text = format!(
+                "SELECT id FROM {} WHERE id IN ({}){}",
+                self.sql.scheduled,
+                marks(ids.len()),
+                self.sql.for_update()
+            );
+            let rows = query(&txn, self.sql.statement(&text, ids), DOING).await?;
+            let ids: Result<Vec<Uuid>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
+            let ids: Vec<Value> = ids.map_err(during(DOING))?.into_iter().map(Value::from).collect();
+            if ids.is_empty() {
+                continue;
+            }
+            self.pass_gate(&txn, DOING).await?;
+            let text = format!(
+                "INSERT INTO {} (shard, {}, origin, attempts, next_attempt_at, errors) \
+                 SELECT s.shard, {}, 1, 0, NULL, NULL FROM {} s WHERE s.id IN ({}) ORDER BY s.due_at, s.id",
+                self.sql.event,
+                body(),
+                body_of("s"),
+                self.sql.scheduled,
+                marks(ids.len())
+            );
+            execute(&txn, self.sql.statement(&text, ids.clone()), DOING).await?;
+            let text = format!("DELETE FROM {} WHERE id IN ({})", self.sql.scheduled, marks(ids.len()));
+            execute(&txn, self.sql.statement(&text, ids), DOING).await?;
+        }
+        txn.commit().await.map_err(during(DOING))
+    }
+
+    /// MariaDB: shows readers, until the transaction ends, that numbers may be allocated in it.
+    pub(super) async fn pass_gate(&self, txn: &DatabaseTransaction, doing: &'static str) -> Result<(), StoreError> {
+        if self.sql.backend != DbBackend::MySql {
+            return Ok(());
+        }
+        // The slot changes four times a second, and is computed once: the limit keeps it out of the join.
+        let text = format!(
+            "SELECT g.slot FROM (SELECT FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 4) % 16 AS slot LIMIT 1) c \
+             STRAIGHT_JOIN {} g ON g.slot = c.slot LOCK IN SHARE MODE",
+            self.sql.gate
+        );
+        txn.query_all_raw(self.sql.statement(&text, [])).await.map(drop).map_err(during(doing))
+    }
+}

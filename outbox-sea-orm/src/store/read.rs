@@ -1,0 +1,273 @@
+//! Reading pending events.
+//!
+//! A read is three steps, in this order: what is decided, what had been passed over, what is new. Each later one sees
+//! at least what the earlier ones saw, and the last one says under which generation.
+
+use std::collections::HashMap;
+
+use outbox_core::Shard;
+use outbox_core::store::{LaneRead, LaneRows, ReadReply, ReadRequest, Revisit, Row, StoreError};
+use sea_orm::{DbBackend, Value};
+use serde_json::json;
+
+use super::row::{Cells, message_of, number};
+use super::sql::marks;
+use super::{Inner, query};
+
+const DOING: &str = "reading events";
+
+/// Most shards in one statement; SQLite takes 500 parts of a UNION.
+const MOST_SHARDS: usize = 200;
+
+impl Inner {
+    pub(super) async fn read(&self, request: &ReadRequest) -> Result<ReadReply, StoreError> {
+        let opened = self.opened().await?;
+        let mut mark = self.decided(opened).await?;
+        let mut revisited = HashMap::new();
+        for lane in &request.lanes {
+            if let Some(revisit) = lane.revisit.as_ref().filter(|revisit| revisit.from <= revisit.to) {
+                revisited.insert(lane.lease.shard, self.revisit(lane.lease.shard, revisit, opened.binary).await?);
+            }
+        }
+        let mut reply = ReadReply { decided: mark.decided, lanes: Vec::with_capacity(request.lanes.len()) };
+        let mut server = None;
+        for lanes in request.lanes.chunks(MOST_SHARDS) {
+            self.forward(request, lanes, opened.binary, &mut reply.lanes, &mut server).await?;
+        }
+        if self.sql.backend == DbBackend::MySql {
+            let rows = reply.lanes.iter().flat_map(|lane| &lane.rows);
+            let highest = rows.map(|row| row.message.seq).max();
+            let now = self.saw(highest, server.as_deref()).await;
+            if now.era != mark.era {
+                // What was decided was decided of another server.
+                (mark, reply.decided) = (now, 0);
+            }
+        }
+        for lane in &mut reply.lanes {
+            lane.generation = mark.generation(lane.generation);
+            if let Some((rows, more)) = revisited.remove(&lane.shard) {
+                (lane.revisited, lane.more_revisited) = (rows, more);
+            }
+        }
+        Ok(reply)
+    }
+
+    /// The next events of some shards, each after its mark: one statement, so one snapshot.
+    async fn forward(
+        &self,
+        request: &ReadRequest,
+        lanes: &[LaneRead],
+        binary: bool,
+        found: &mut Vec<LaneRows>,
+        server: &mut Option<String>,
+    ) -> Result<(), StoreError> {
+        let (text, values) = match self.sql.backend {
+            DbBackend::Postgres => self.forward_lateral(request, lanes),
+            _ => self.forward_union(request, lanes),
+        };
+        let from = found.len();
+        for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
+            let mut cells = Cells::new(&row, binary, DOING);
+            let shard = cells.shard()?;
+            let generation = cells.take()?;
+            *server = cells.take()?;
+            let of_shard: Option<i64> = cells.take()?;
+            // Rows of a shard come together.
+            if found.get(from..).and_then(<[_]>::last).is_none_or(|lane: &LaneRows| lane.shard != shard) {
+                found.push(empty(shard, generation));
+            }
+            let Some(lane) = found.last_mut() else { continue };
+            if let Some(message) = cells.message()? {
+                lane.rows.push(Row { message, retry_in: cells.wait()?, parked: cells.flag()? });
+                lane.more = of_shard.is_some_and(|count| count > lane.rows.len() as i64);
+            }
+        }
+        for lane in found.iter_mut().skip(from) {
+            lane.rows.sort_unstable_by_key(|row| row.message.seq);
+            lane.more |= lanes.iter().any(|asked| asked.lease.shard == lane.shard && asked.limit == 0);
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL: one text for any shards, so that it is prepared once per connection.
+    fn forward_lateral(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
+        let text = format!(
+            "SELECT s.shard, s.generation, NULL::text, w.found, {}, w.wait, w.parked \
+             FROM json_to_recordset(?::json) AS \
+             l(shard smallint, epoch bigint, after bigint, most bigint, bytes bigint, known int8multirange) \
+             JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ? \
+             LEFT JOIN LATERAL (\
+             SELECT e.*, {} AS wait, {} AS parked FROM (\
+             SELECT x.*, count(*) OVER () AS found, row_number() OVER (ORDER BY x.seq) AS n, \
+             sum(coalesce(octet_length(x.payload), 0)) OVER (ORDER BY x.seq ROWS UNBOUNDED PRECEDING) AS size FROM (\
+             SELECT p.* FROM {} p WHERE p.shard = l.shard AND p.seq > l.after AND NOT (l.known @> p.seq) \
+             ORDER BY p.seq LIMIT l.most + 1) x) e \
+             WHERE e.n <= l.most AND (e.n = 1 OR e.size <= l.bytes)) w ON true",
+            message_of("w"),
+            self.sql.shard,
+            self.wait("e"),
+            self.parked("e"),
+            self.sql.event,
+        );
+        let lanes = lanes.iter().map(|lane| {
+            json!({
+                "shard": lane.lease.shard.number(),
+                "epoch": lane.lease.epoch,
+                "after": lane.after,
+                "most": lane.limit,
+                "bytes": size(lane.bytes),
+                "known": ranges(&lane.known),
+            })
+        });
+        (text, vec![serde_json::Value::from_iter(lanes).to_string().into(), request.processor.into()])
+    }
+
+    /// MariaDB 10 and SQLite have no LATERAL: one part per shard. The sizes come from a pass of their own, so that no
+    /// payload goes through a temporary table.
+    fn forward_union(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
+        let server = if self.sql.backend == DbBackend::MySql {
+            "CONCAT(@@server_id, ' ', @@hostname, ' ', @@port)"
+        } else {
+            "NULL"
+        };
+        let columns = message_of("e");
+        let (wait, parked) = (self.wait("e"), self.parked("e"));
+        let (mut parts, mut values) = (Vec::with_capacity(lanes.len()), Vec::new());
+        for lane in lanes {
+            let shard = Value::from(number(lane.lease.shard));
+            let known = if lane.known.is_empty() { String::new() } else { not_in(&lane.known) };
+            let window = self.window(&format!("seq > ?{known}"));
+            parts.push(format!(
+                "SELECT s.shard, s.generation, {server}, w.found, {columns}, {wait}, {parked} FROM {} s \
+                 LEFT JOIN ({window}) w ON 1 = 1 LEFT JOIN {} e ON e.shard = ? AND e.seq = w.seq \
+                 WHERE s.shard = ? AND s.owner = ? AND s.epoch = ?",
+                self.sql.shard, self.sql.event
+            ));
+            values.extend([shard.clone(), lane.after.into()]);
+            values.extend(limits(lane.limit, lane.bytes));
+            values.extend([shard.clone(), shard, request.processor.into(), lane.lease.epoch.into()]);
+        }
+        (parts.join(" UNION ALL "), values)
+    }
+
+    /// What was passed over and may go now.
+    async fn revisit(&self, shard: Shard, revisit: &Revisit, binary: bool) -> Result<(Vec<Row>, bool), StoreError> {
+        let mut filters = Vec::new();
+        let mut values = vec![Value::from(number(shard)), revisit.from.into(), revisit.to.into()];
+        let lists = [
+            ("partition_key", revisit.keys.iter().map(|key| Value::from(key.clone())).collect::<Vec<_>>()),
+            ("topic", revisit.topics.iter().map(|topic| Value::from(topic.clone())).collect()),
+            ("seq", revisit.seqs.iter().map(|seq| Value::from(*seq)).collect()),
+        ];
+        for (column, list) in lists {
+            if !list.is_empty() {
+                filters.push(format!("{column} IN ({})", marks(list.len())));
+                values.extend(list);
+            }
+        }
+        if filters.is_empty() {
+            return Ok((Vec::new(), false));
+        }
+        let filter = format!("seq BETWEEN ? AND ? AND ({})", filters.join(" OR "));
+        values.extend(limits(revisit.limit, revisit.bytes));
+        values.push(number(shard).into());
+        let text = format!(
+            "SELECT {}, {}, {}, w.found FROM ({}) w {} {} e ON e.shard = ? AND e.seq = w.seq ORDER BY e.seq",
+            message_of("e"),
+            self.wait("e"),
+            self.parked("e"),
+            self.window(&filter),
+            self.sql.lookup_join(),
+            self.sql.event
+        );
+        let (mut rows, mut count) = (Vec::new(), 0);
+        for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
+            let mut cells = Cells::new(&row, binary, DOING);
+            let Some(message) = cells.message()? else { continue };
+            rows.push(Row { message, retry_in: cells.wait()?, parked: cells.flag()? });
+            count = cells.take::<i64>()?;
+        }
+        let more = revisit.limit == 0 || count > rows.len() as i64;
+        Ok((rows, more))
+    }
+
+    /// The numbers of a shard's first events that meet a condition, within two limits (see [`limits`]), and how many
+    /// there are within the first one and one more.
+    fn window(&self, condition: &str) -> String {
+        let size = match self.sql.backend {
+            DbBackend::Sqlite => "length(CAST(payload AS BLOB))",
+            _ => "octet_length(payload)",
+        };
+        format!(
+            "SELECT v.seq, v.found FROM (SELECT u.seq, COUNT(*) OVER () AS found, \
+             ROW_NUMBER() OVER (ORDER BY u.seq) AS n, \
+             SUM(u.size) OVER (ORDER BY u.seq ROWS UNBOUNDED PRECEDING) AS total FROM (\
+             SELECT seq, COALESCE({size}, 0) AS size FROM {} WHERE shard = ? AND {condition} ORDER BY seq LIMIT ?) u) v \
+             WHERE v.n <= ? AND (v.n = 1 OR v.total <= ?)",
+            self.sql.event
+        )
+    }
+
+    /// How long an event must still wait; negative when it need not.
+    fn wait(&self, alias: &str) -> String {
+        format!("{alias}.next_attempt_at - {}", self.sql.now())
+    }
+
+    fn parked(&self, alias: &str) -> String {
+        format!(
+            "CASE WHEN EXISTS (SELECT 1 FROM {} k WHERE k.topic = {alias}.topic \
+             AND k.partition_key = {alias}.partition_key) THEN 1 ELSE 0 END",
+            self.sql.parked
+        )
+    }
+}
+
+fn empty(shard: Shard, generation: i64) -> LaneRows {
+    LaneRows { shard, generation, rows: Vec::new(), more: false, revisited: Vec::new(), more_revisited: false }
+}
+
+/// The parameters of a window: one row more than asked for, which says whether there is one.
+fn limits(limit: u32, bytes: usize) -> [Value; 3] {
+    [(i64::from(limit) + 1).into(), i64::from(limit).into(), size(bytes).into()]
+}
+
+fn size(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// Numbers to leave out. Not the bare column: MariaDB would make a range out of every gap between them.
+fn not_in(known: &[i64]) -> String {
+    let list: Vec<String> = known.iter().map(ToString::to_string).collect();
+    format!(" AND seq + 0 NOT IN ({})", list.join(", "))
+}
+
+/// Numbers as PostgreSQL writes a multirange, in which it finds one by halving.
+fn ranges(known: &[i64]) -> String {
+    let mut ranges = String::from("{");
+    let mut known = known.iter().copied().peekable();
+    while let Some(first) = known.next() {
+        let mut last = first;
+        while let Some(next) = known.next_if(|next| *next <= last.saturating_add(1)) {
+            last = next;
+        }
+        if ranges.len() > 1 {
+            ranges.push(',');
+        }
+        ranges.push_str(&format!("[{first},{last}]"));
+    }
+    ranges.push('}');
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_become_ranges() {
+        assert_eq!(ranges(&[]), "{}");
+        assert_eq!(ranges(&[5]), "{[5,5]}");
+        assert_eq!(ranges(&[1, 2, 3, 5, 7, 8, 8]), "{[1,3],[5,5],[7,8]}");
+        assert_eq!(ranges(&[i64::MAX]), format!("{{[{0},{0}]}}", i64::MAX));
+    }
+}

@@ -1,0 +1,311 @@
+//! Writing outcomes back, behind the fence.
+//!
+//! The lease rows are locked before anything else is. A join to them is not enough: a settle that waits for an event's
+//! row, and goes on after the lease has changed hands, would still see the lease as it was.
+
+use std::collections::HashMap;
+
+use outbox_core::event::EventId;
+use outbox_core::store::{Change, Fate, Lease, Rejection, SettleReply, SettleRequest, Settled, StoreError};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait, Value};
+use serde_json::json;
+
+use super::error::during;
+use super::row::{Cells, body, body_of, errors, number, rejections};
+use super::sql::{Column, WHICH, clip, hex, micros};
+use super::{Inner, execute, query};
+
+const DOING: &str = "settling";
+
+/// Rejections that are kept.
+const KEPT: usize = 10;
+/// Most characters of an error that are kept.
+const ERROR: usize = 1_000;
+/// Most events with errors in one statement: MariaDB takes 16 MiB.
+const MOST_ERRORS: usize = 100;
+/// Most events in one statement.
+const MOST: usize = 10_000;
+
+pub(super) const BEHIND: &str = "behind a dead event of its key";
+
+/// An event's place and identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Which {
+    pub(super) shard: i16,
+    pub(super) seq: i64,
+    pub(super) id: EventId,
+}
+
+/// Something other than a success, ready to be written.
+struct Careful<'c> {
+    which: Which,
+    fate: &'c Fate,
+}
+
+impl Inner {
+    pub(super) async fn settle(&self, request: &SettleRequest) -> Result<SettleReply, StoreError> {
+        let mut reply = SettleReply::default();
+        if request.lanes.is_empty() {
+            return Ok(reply);
+        }
+        let all = || request.lanes.iter().flat_map(|lane| &lane.changes);
+        let txn = self.begin_settle(all().all(|change| change.fate == Fate::Delivered)).await?;
+        let leases: Vec<Lease> = request.lanes.iter().map(|lane| lane.lease).collect();
+        let (held, now) = self.held(&txn, request.processor, &leases, self.sql.for_share(), DOING).await?;
+        let era = self.era().await;
+
+        let (mut gone, mut careful) = (Vec::new(), Vec::new());
+        for lane in &request.lanes {
+            let Some((_, generation)) = held.iter().find(|(lease, _)| *lease == lane.lease) else {
+                reply.lanes.push((lane.lease.shard, Settled::LeaseLost));
+                continue;
+            };
+            let current = era.generation(*generation) == lane.generation;
+            for Change { seq, id, fate } in &lane.changes {
+                let which = Which { shard: number(lane.lease.shard), seq: *seq, id: *id };
+                match fate {
+                    Fate::Delivered => gone.push(which),
+                    Fate::Parked if !current => {}
+                    _ => careful.push(Careful { which, fate }),
+                }
+            }
+            reply.lanes.push((lane.lease.shard, if current { Settled::Done } else { Settled::Regenerated }));
+        }
+        for careful in careful.chunks(MOST_ERRORS) {
+            gone.extend(self.write_carefully(&txn, careful, now).await?);
+        }
+        for gone in gone.chunks(MOST) {
+            self.remove(&txn, gone, DOING).await?;
+        }
+        txn.commit().await.map_err(during(DOING))?;
+        Ok(reply)
+    }
+
+    /// Successes alone need not be on disk when this returns: what is lost in a crash is published again.
+    async fn begin_settle(&self, successes_alone: bool) -> Result<DatabaseTransaction, StoreError> {
+        if self.sql.backend != DbBackend::Postgres {
+            return self.begin(DOING).await;
+        }
+        let txn = self.db.begin().await.map_err(during(DOING))?;
+        let durability = if successes_alone {
+            "SET LOCAL synchronous_commit = off"
+        } else {
+            // A level that waits for replicas stays as it is.
+            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+        };
+        let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {durability}");
+        txn.execute_unprepared(&text).await.map_err(during(DOING))?;
+        Ok(txn)
+    }
+
+    /// Writes rejections, and moves what is dead or parked; returns what has been moved and must be removed.
+    async fn write_carefully(
+        &self,
+        txn: &DatabaseTransaction,
+        changes: &[Careful<'_>],
+        now: i64,
+    ) -> Result<Vec<Which>, StoreError> {
+        let known = self.known(txn, changes).await?;
+        let (mut retried, mut moved, mut parking, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for Careful { which, fate } in changes {
+            // What is not there has been settled before.
+            let Some((attempts, before)) = known.get(which) else { continue };
+            match fate {
+                Fate::Delivered => {}
+                Fate::Retry { attempts, delay, error } => {
+                    let errors = errors(&with(before, now, *attempts, error));
+                    retried.push(json!({
+                        "shard": which.shard, "seq": which.seq, "id": hex(which.id),
+                        "attempts": attempts, "delay": micros(*delay), "errors": errors,
+                    }));
+                }
+                Fate::Dead { attempts, error, park } => {
+                    let errors = errors(&with(before, now, *attempts, error));
+                    moved.push(letter(which, *attempts, errors, 0, error));
+                    gone.push(*which);
+                    if *park {
+                        parking.push(*which);
+                    }
+                }
+                Fate::Parked => {
+                    moved.push(letter(which, *attempts, errors(before), 1, BEHIND));
+                    gone.push(*which);
+                }
+            }
+        }
+        if !retried.is_empty() {
+            self.write_retries(txn, retried).await?;
+        }
+        if !moved.is_empty() {
+            self.write_letters(txn, moved, DOING).await?;
+        }
+        if !parking.is_empty() {
+            self.park(txn, &parking).await?;
+        }
+        Ok(gone)
+    }
+
+    /// Locks events, and says what is known about their rejections.
+    async fn known(
+        &self,
+        txn: &DatabaseTransaction,
+        changes: &[Careful<'_>],
+    ) -> Result<HashMap<Which, (u32, Vec<Rejection>)>, StoreError> {
+        let lock = match self.sql.backend {
+            DbBackend::Postgres => " FOR UPDATE OF e",
+            DbBackend::MySql => " FOR UPDATE",
+            _ => "",
+        };
+        let text = format!(
+            "SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {} {} {} e ON {}{lock}",
+            self.sql.rows("d", &WHICH),
+            self.sql.lookup_join(),
+            self.sql.event,
+            self.sql.same_event("d"),
+        );
+        let which: Vec<Which> = changes.iter().map(|change| change.which).collect();
+        let mut known = HashMap::new();
+        for row in query(txn, self.sql.statement(&text, [list(&which)]), DOING).await? {
+            let mut cells = Cells::new(&row, false, DOING);
+            let which =
+                Which { shard: cells.take()?, seq: cells.take()?, id: EventId::from(cells.take::<uuid::Uuid>()?) };
+            let attempts = cells.count()?;
+            let errors: Option<String> = cells.take()?;
+            known.insert(which, (attempts, rejections(errors.as_deref(), DOING)?));
+        }
+        Ok(known)
+    }
+
+    async fn write_retries(&self, txn: &DatabaseTransaction, rows: Vec<serde_json::Value>) -> Result<(), StoreError> {
+        let [shard, seq, id] = WHICH;
+        let rest = [("attempts", Column::Number), ("delay", Column::Number), ("errors", Column::Text)];
+        let columns = [shard, seq, id, rest[0], rest[1], rest[2]];
+        let (table, source) = (&self.sql.event, self.sql.rows("d", &columns));
+        let (same, now) = (self.sql.same_event("d"), self.sql.now());
+        let text = if self.sql.backend == DbBackend::MySql {
+            format!(
+                "UPDATE {source} STRAIGHT_JOIN {table} e ON {same} \
+                 SET e.attempts = d.attempts, e.next_attempt_at = {now} + d.delay, e.errors = d.errors"
+            )
+        } else {
+            format!(
+                "UPDATE {table} AS e SET attempts = d.attempts, next_attempt_at = {now} + d.delay, errors = d.errors \
+                 FROM {source} WHERE {same}"
+            )
+        };
+        let rows = Value::from(serde_json::Value::from(rows).to_string());
+        execute(txn, self.sql.statement(&text, [rows]), DOING).await.map(drop)
+    }
+
+    /// Copies events to the dead letters.
+    pub(super) async fn write_letters(
+        &self,
+        txn: &DatabaseTransaction,
+        rows: Vec<serde_json::Value>,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        let [shard, seq, id] = WHICH;
+        let number = |name| (name, Column::Number);
+        let columns =
+            [shard, seq, id, number("attempts"), number("state"), ("errors", Column::Text), ("reason", Column::Text)];
+        let (insert, ignore) = self.sql.or_ignore();
+        let text = format!(
+            "{insert} {} (shard, seq, {}, origin, attempts, next_attempt_at, errors, state, died_at, reason) \
+             SELECT e.shard, e.seq, {}, e.origin, d.attempts, NULL, d.errors, d.state, {}, d.reason \
+             FROM {} {} {} e ON {} WHERE 1 = 1{ignore}",
+            self.sql.dead,
+            body(),
+            body_of("e"),
+            self.sql.now(),
+            self.sql.rows("d", &columns),
+            self.sql.lookup_join(),
+            self.sql.event,
+            self.sql.same_event("d"),
+        );
+        let rows = Value::from(serde_json::Value::from(rows).to_string());
+        execute(txn, self.sql.statement(&text, [rows]), doing).await.map(drop)
+    }
+
+    /// Parks the keys of events that are still there.
+    async fn park(&self, txn: &DatabaseTransaction, which: &[Which]) -> Result<(), StoreError> {
+        let (insert, ignore) = self.sql.or_ignore();
+        let text = format!(
+            "{insert} {} (topic, partition_key, shard, parked_at) \
+             SELECT DISTINCT e.topic, e.partition_key, e.shard, {} FROM {} {} {} e ON {} \
+             WHERE e.partition_key IS NOT NULL{ignore}",
+            self.sql.parked,
+            self.sql.now(),
+            self.sql.rows("d", &WHICH),
+            self.sql.lookup_join(),
+            self.sql.event,
+            self.sql.same_event("d"),
+        );
+        execute(txn, self.sql.statement(&text, [list(which)]), DOING).await.map(drop)
+    }
+
+    /// Removes pending events.
+    pub(super) async fn remove(
+        &self,
+        txn: &DatabaseTransaction,
+        which: &[Which],
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        if which.is_empty() {
+            return Ok(());
+        }
+        let (table, same) = (&self.sql.event, self.sql.same_event("d"));
+        #[cfg(feature = "postgres")]
+        if self.sql.backend == DbBackend::Postgres {
+            let text = format!(
+                "DELETE FROM {table} e USING unnest(?::smallint[], ?::bigint[], ?::uuid[]) AS d(shard, seq, id) \
+                 WHERE {same}"
+            );
+            let values: [Value; 3] = [
+                which.iter().map(|which| which.shard).collect::<Vec<_>>().into(),
+                which.iter().map(|which| which.seq).collect::<Vec<_>>().into(),
+                which.iter().map(|which| *which.id.as_uuid()).collect::<Vec<_>>().into(),
+            ];
+            return execute(txn, self.sql.statement(&text, values), doing).await.map(drop);
+        }
+        let source = self.sql.rows("d", &WHICH);
+        let text = match self.sql.backend {
+            DbBackend::Postgres => format!("DELETE FROM {table} e USING {source} WHERE {same}"),
+            // By the primary key, row by row: nothing else is locked.
+            DbBackend::MySql => format!("DELETE e FROM {source} STRAIGHT_JOIN {table} e ON {same}"),
+            _ => {
+                format!("DELETE FROM {table} WHERE seq IN (SELECT e.seq FROM {source} CROSS JOIN {table} e ON {same})")
+            }
+        };
+        execute(txn, self.sql.statement(&text, [list(which)]), doing).await.map(drop)
+    }
+}
+
+/// The parameter of [`Sql::rows`](super::sql::Sql::rows) with the columns [`WHICH`].
+fn list(which: &[Which]) -> Value {
+    let rows = which.iter().map(|which| json!({"shard": which.shard, "seq": which.seq, "id": hex(which.id)}));
+    serde_json::Value::from_iter(rows).to_string().into()
+}
+
+/// A row for [`Inner::write_letters`].
+pub(super) fn letter(
+    which: &Which,
+    attempts: u32,
+    errors: Option<String>,
+    state: i16,
+    reason: &str,
+) -> serde_json::Value {
+    json!({
+        "shard": which.shard, "seq": which.seq, "id": hex(which.id), "attempts": attempts, "state": state,
+        "errors": errors, "reason": clip(reason, ERROR),
+    })
+}
+
+/// The rejections with one more, unless it is there already: a settle may be repeated.
+fn with(before: &[Rejection], at: i64, attempt: u32, error: &str) -> Vec<Rejection> {
+    let mut all = before.to_vec();
+    if all.last().is_none_or(|last| last.attempt != attempt) {
+        all.push(Rejection { at, attempt, error: clip(error, ERROR) });
+    }
+    all.drain(..all.len().saturating_sub(KEPT));
+    all
+}
