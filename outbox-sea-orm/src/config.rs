@@ -93,7 +93,8 @@ impl OutboxBuilder {
     }
 
     /// Where the current trace context comes from, asked whenever an event is staged. With the feature
-    /// `opentelemetry` the default is the current OpenTelemetry context, without it there is none.
+    /// `opentelemetry` the default is the current OpenTelemetry context, without it there is none. What cannot be a
+    /// header is left out.
     pub fn trace_context(mut self, current: impl Fn() -> Option<TraceContext> + Send + Sync + 'static) -> Self {
         self.config.trace = TraceSource::Custom(Arc::new(current));
         self
@@ -148,8 +149,11 @@ impl Config {
 
     fn surroundings(&self) -> Result<Headers, HeaderError> {
         let mut headers = Headers::new();
-        if let Some(context) = self.trace.current() {
-            context.write(&mut headers)?;
+        // A bad trace context is no reason to fail the business.
+        if let Some(context) = self.trace.current()
+            && let Err(error) = context.write(&mut headers)
+        {
+            tracing::debug!(%error, "an event carries no, or not all, trace context");
         }
         if let Some(ambient) = &self.ambient {
             ambient(&mut headers)?;

@@ -27,6 +27,8 @@ mod finish;
 mod flush;
 mod lost;
 mod outbox;
+pub mod prelude;
+mod processor;
 mod record;
 mod store;
 mod trace;
@@ -36,6 +38,8 @@ mod transaction;
 pub use outbox_core::__private::FacadeOutboxEvent as OutboxEvent;
 pub use outbox_core::event::OutboxEvent;
 pub use outbox_core::{AggregateRoot, EventId, EventOptions, OnDeath, PendingEvents, ProcessorHandle, RetryPolicy};
+#[cfg(feature = "kafka")]
+pub use outbox_kafka as kafka;
 pub use outbox_migration as migration;
 
 /// Everything of `outbox_core`, with a derive that finds it here: programs need no other dependency.

@@ -16,7 +16,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// A context without vendors' additions. Nothing is checked but that it can be a header.
+    /// A context without vendors' additions. Nothing is checked.
     pub fn new(traceparent: impl Into<String>) -> Self {
         Self { traceparent: traceparent.into(), tracestate: None }
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::hold::Holds;
 use super::key::{Key, Progress, Stream};
 use super::topics::Topics;
+use super::waiting::Waiting;
 use crate::message::Message;
 use crate::publisher::Outcome;
 use crate::store::{Change, Fate, LaneRead, LaneRows, Lease, Row};
@@ -29,6 +30,9 @@ pub(super) struct Lane {
     pub(super) hungry: bool,
     /// Whether it has been read since the lease was taken.
     pub(super) fresh: bool,
+    /// While it reads again from the start: how far it had come. What is held waits until it is there again, because
+    /// earlier events of the same keys may turn up on the way.
+    catching_up: Option<i64>,
     /// Being handed over: nothing new is read or sent.
     pub(super) draining: bool,
     /// Outcomes that wait for the next settle.
@@ -36,8 +40,7 @@ pub(super) struct Lane {
     /// Outcomes in the settle that is under way, and the generation under which their events were read.
     pub(super) settling: Vec<Change>,
     pub(super) settling_generation: i64,
-    /// Keys of the changes after which more of the key may be published.
-    waiting: HashMap<i64, Key>,
+    waiting: Waiting,
     queued: usize,
     queued_bytes: usize,
     in_flight: usize,
@@ -56,11 +59,12 @@ impl Lane {
             holds: Holds::default(),
             hungry: true,
             fresh: true,
+            catching_up: None,
             draining: false,
             changes: Vec::new(),
             settling: Vec::new(),
             settling_generation: 0,
-            waiting: HashMap::new(),
+            waiting: Waiting::default(),
             queued: 0,
             queued_bytes: 0,
             in_flight: 0,
@@ -88,12 +92,17 @@ impl Lane {
         self.in_flight == 0 && self.changes.is_empty() && self.settling.is_empty()
     }
 
+    /// Whether something that was passed over may go now.
+    pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&str) -> bool) -> bool {
+        self.catching_up.is_none() && self.holds.wants_pass(now, flows)
+    }
+
     /// What to read next: up to `limit` new events, and what was passed over and may go now.
     pub(super) fn read(&mut self, now: Instant, limit: u32, bytes: usize, topics: &Topics) -> LaneRead {
-        let probe = topics.probe_of(self.lease.shard);
+        let probe = topics.probe_of(self.lease.shard).filter(|_| self.catching_up.is_none());
         let flows = |topic: &str| topics.flows(topic);
         let mut revisit = None;
-        if self.holds.wants_pass(now, flows) || probe.is_some_and(|topic| self.holds.has_topic(topic)) {
+        if self.wants_pass(now, flows) || probe.is_some_and(|topic| self.holds.has_topic(topic)) {
             revisit = self.holds.revisit(now, self.front, flows, probe);
             if let Some(revisit) = &mut revisit {
                 (revisit.limit, revisit.bytes) = (limit.max(1), bytes);
@@ -129,6 +138,9 @@ impl Lane {
             self.take(now, row, topics);
         }
         self.hungry = found.more;
+        if !found.more || last >= self.catching_up {
+            self.catching_up = None;
+        }
         let complete = if found.more { last.unwrap_or(self.mark) } else { i64::MAX };
         self.mark = self.mark.max(decided.min(complete));
         self.front = self.front.max(self.mark);
@@ -240,7 +252,7 @@ impl Lane {
                     Some(now)
                 }
             };
-            if let Some(key) = self.waiting.remove(&change.seq) {
+            if let Some(key) = self.waiting.remove(change.seq) {
                 // A delay beyond the clock's end is the database's to remember.
                 self.holds.release_key(&key, until.unwrap_or(now));
             }
@@ -271,14 +283,15 @@ impl Lane {
     fn start_over(&mut self, generation: i64) {
         self.drop_queued();
         self.generation = generation;
+        self.catching_up = Some(self.front);
         let parked: Vec<_> = self.changes.extract_if(.., |change| change.fate == Fate::Parked).collect();
         for change in parked {
             self.tracked.remove(&change.seq);
-            self.waiting.remove(&change.seq);
+            self.waiting.remove(change.seq);
         }
         // What is being settled cannot be read again yet, and nothing of its key may pass it.
-        for (seq, key) in &self.waiting {
-            self.holds.hold_key(key.clone(), *seq);
+        for (seq, key) in self.waiting.iter() {
+            self.holds.hold_key(key.clone(), seq);
         }
     }
 

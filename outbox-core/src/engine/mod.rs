@@ -15,6 +15,7 @@ mod settling;
 #[cfg(test)]
 mod simulation;
 mod topics;
+mod waiting;
 mod window;
 
 use std::collections::{BTreeMap, HashMap};
@@ -276,11 +277,7 @@ impl Engine {
         }
         let flows = |topic: &str| self.topics.flows(topic);
         let quiet = |lane: &Lane| {
-            !lane.fresh
-                && !lane.hungry
-                && lane.queued().0 == 0
-                && lane.is_drained()
-                && !lane.holds.wants_pass(now, flows)
+            !lane.fresh && !lane.hungry && lane.queued().0 == 0 && lane.is_drained() && !lane.wants_pass(now, flows)
         };
         let drained = self.lanes.values().all(Lane::is_drained);
         let finished = self.reading.is_idle() && self.waiting.is_empty() && self.lanes.values().all(quiet);

@@ -16,6 +16,8 @@ pub(super) struct Reading {
     /// There is a reason to look.
     pub(super) wanted: bool,
     under_way: bool,
+    /// For whom it reads: a shard can be lost and won again before the answer comes.
+    asked: Vec<Lease>,
     /// Settled while the read was under way: it may still show them.
     gone: Vec<(Shard, Vec<i64>)>,
     /// Average size of the events of the last reads.
@@ -91,6 +93,7 @@ impl Engine {
             let limit = if saturated { 0 } else { u32::try_from(share).unwrap_or(u32::MAX) };
             requests.push(lane.read(now, limit, bytes, &self.topics));
         }
+        self.reading.asked = requests.iter().map(|request| request.lease).collect();
         self.reading.under_way = true;
         self.reading.wanted = asked.len() < all;
         self.pace.looked(now);
@@ -103,9 +106,7 @@ impl Engine {
             || self.pace.next_look().is_none_or(|due| due <= now)
             || self.lanes.values().any(|lane| {
                 !lane.draining
-                    && (lane.hungry
-                        || lane.holds.wants_pass(now, flows)
-                        || self.topics.probe_of(lane.lease.shard).is_some())
+                    && (lane.hungry || lane.wants_pass(now, flows) || self.topics.probe_of(lane.lease.shard).is_some())
             })
     }
 
@@ -133,7 +134,9 @@ impl Engine {
         let (mut events, mut bytes) = (0, 0);
         for found in reply.lanes {
             let shard = found.shard;
-            let Some(lane) = self.lanes.get_mut(&shard).filter(|lane| !lane.draining) else { continue };
+            let asked = &self.reading.asked;
+            let lane = self.lanes.get_mut(&shard).filter(|lane| !lane.draining && asked.contains(&lane.lease));
+            let Some(lane) = lane else { continue };
             for row in found.rows.iter().chain(&found.revisited) {
                 events += 1;
                 bytes += row.message.size();

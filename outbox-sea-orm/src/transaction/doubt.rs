@@ -17,7 +17,7 @@ pub(super) async fn settle(txn: &DatabaseTransaction, depth: usize, log: &Log) -
         // Any statement will do: a failed transaction refuses it. A savepoint can still be rolled back.
         DbBackend::Postgres => {
             let answer = txn.execute_unprepared("SELECT 1").await;
-            presumed.is_alive();
+            presumed.refuted();
             answer.map_err(|source| OutboxError::Aborted { source })?;
             log.trust();
             return Ok(());
@@ -42,9 +42,9 @@ pub(super) async fn settle(txn: &DatabaseTransaction, depth: usize, log: &Log) -
     };
     log.trust();
     if ended {
-        drop(presumed)
+        drop(presumed);
     } else {
-        presumed.is_alive()
+        presumed.refuted();
     }
     log.breach().map_or(Ok(()), |breach| Err(OutboxError::Broken { breach }.into()))
 }
@@ -80,7 +80,7 @@ struct Presumed<'a> {
 }
 
 impl Presumed<'_> {
-    fn is_alive(mut self) {
+    fn refuted(mut self) {
         self.log = None;
     }
 }

@@ -250,3 +250,145 @@ impl Drop for Level {
         drop(removed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use outbox_core::{Encoded, EventOptions, Headers, OutboxEvent};
+
+    use super::*;
+
+    struct Happened;
+
+    impl OutboxEvent for Happened {
+        fn aggregate_type(&self) -> Cow<'_, str> {
+            "thing".into()
+        }
+        fn aggregate_id(&self) -> Option<Cow<'_, str>> {
+            Some("1".into())
+        }
+        fn event_type(&self) -> Cow<'_, str> {
+            "thing.happened".into()
+        }
+        fn topic(&self) -> Cow<'_, str> {
+            "things".into()
+        }
+        fn partition_key(&self) -> Option<Cow<'_, str>> {
+            None
+        }
+        fn encode(&self) -> Result<Encoded, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(Encoded::tombstone())
+        }
+    }
+
+    fn stage(level: &Level) -> Result<EventId, StageError> {
+        let limits = Limits::default();
+        let envelope = Envelope::encode(&Happened, EventOptions::new(), Headers::new(), &limits)?;
+        let id = envelope.id;
+        level.stage(vec![Staged { envelope: Arc::new(envelope), taken: None }], &limits)?;
+        Ok(id)
+    }
+
+    fn root() -> Level {
+        Level::root(false, true)
+    }
+
+    fn inside(level: &Level) -> Level {
+        level.reserve().unwrap().activate()
+    }
+
+    #[test]
+    fn a_released_level_leaves_its_events_and_a_dropped_one_takes_them() {
+        let root = root();
+        let a = stage(&root).unwrap();
+        let inner = inside(&root);
+        let b = stage(&inner).unwrap();
+        assert_eq!(inner.keep(), 0);
+        let inner = inside(&root);
+        stage(&inner).unwrap();
+        drop(inner);
+        let c = stage(&root).unwrap();
+        assert_eq!(root.ids(), [a, b, c]);
+        assert_eq!(root.keep(), 3);
+    }
+
+    #[test]
+    fn only_the_innermost_level_may_do_anything() {
+        let root = root();
+        let inner = inside(&root);
+        assert!(matches!(root.ensure_innermost(), Err(OutboxError::NotInnermost)));
+        assert!(matches!(root.reserve(), Err(OutboxError::NotInnermost)));
+        assert!(matches!(stage(&root), Err(StageError::Closed { .. })));
+        drop(inner);
+        root.ensure_innermost().unwrap();
+    }
+
+    #[test]
+    fn closing_out_of_order_breaks_the_rest() {
+        let root = root();
+        let (outer, log) = (inside(&root), root.log().clone());
+        let inner = inside(&outer);
+        drop(outer);
+        for level in [&inner, &root] {
+            assert!(matches!(level.ensure_innermost(), Err(OutboxError::Broken { .. })));
+            assert!(matches!(stage(level), Err(StageError::Closed { .. })));
+        }
+        drop((inner, root));
+        assert_eq!(log.breach(), Some(Breach::ClosedOutOfOrder));
+    }
+
+    #[test]
+    fn a_savepoint_that_never_opened_breaks_the_transaction() {
+        let root = root();
+        drop(root.reserve().unwrap());
+        assert!(matches!(root.ensure_innermost(), Err(OutboxError::Broken { breach: Breach::SavepointLost })));
+    }
+
+    #[test]
+    fn what_a_savepoint_wrote_is_unwritten_when_it_rolls_back() {
+        let root = root();
+        stage(&root).unwrap();
+        root.flushed(1);
+        stage(&root).unwrap();
+        let inner = inside(&root);
+        stage(&inner).unwrap();
+        assert_eq!(inner.unflushed().len(), 2);
+        inner.flushed(2);
+        assert!(inner.unflushed().is_empty());
+        drop(inner);
+        assert_eq!(root.unflushed().len(), 1);
+        let inner = inside(&root);
+        inner.flushed(1);
+        inner.keep();
+        assert!(root.unflushed().is_empty());
+    }
+
+    #[test]
+    fn an_id_is_free_again_after_a_rollback() {
+        let (root, limits) = (root(), Limits::default());
+        let envelope = Envelope::encode(&Happened, EventOptions::new(), Headers::new(), &limits).unwrap();
+        let staged = || vec![Staged { envelope: Arc::new(envelope.clone()), taken: None }];
+        let inner = inside(&root);
+        inner.stage(staged(), &limits).unwrap();
+        assert!(matches!(inner.stage(staged(), &limits), Err(StageError::DuplicateId { .. })));
+        drop(inner);
+        root.stage(staged(), &limits).unwrap();
+        let twice = staged().into_iter().chain(staged()).collect();
+        assert!(matches!(inside(&root).stage(twice, &limits), Err(StageError::DuplicateId { .. })));
+    }
+
+    #[test]
+    fn rolling_back_heals_what_failed_inside_and_nothing_else() {
+        for heals in [true, false] {
+            let root = Level::root(false, heals);
+            let inner = inside(&root);
+            inner.doubt();
+            drop(inner);
+            assert_eq!(root.log().is_in_doubt(), !heals);
+            root.doubt();
+            drop(inside(&root));
+            assert!(root.log().is_in_doubt());
+        }
+    }
+}

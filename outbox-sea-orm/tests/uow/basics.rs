@@ -121,7 +121,7 @@ on_every_database! {
         outbox.transaction_async(async |txn| both(txn, "a").await).await.unwrap();
         outbox.transaction(|txn| Box::pin(both(txn, "b"))).await.unwrap();
         let nested = async |txn: &OutboxTransaction| {
-            txn.transaction_async(async |inner| both(inner, "c").await).await.map_err(|_| DbErr::Custom("c".into()))?;
+            txn.transaction_async(async |inner| both(inner, "c").await).await.map_err(|error| DbErr::Custom(error.to_string()))?;
             let undone = txn
                 .transaction_async(async |inner| {
                     both(inner, "x").await?;
@@ -228,4 +228,17 @@ async fn both_in_one(outbox: &Outbox, label: &str) {
     let txn = outbox.begin().await.unwrap();
     both(&txn, label).await.unwrap();
     txn.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mock_connection_stays_one() {
+    let results = [sea_orm::MockExecResult { last_insert_id: 0, rows_affected: 1 }];
+    let mock = sea_orm::MockDatabase::new(DbBackend::Postgres).append_exec_results(results).into_connection();
+    let outbox = Outbox::new(mock);
+    assert!(outbox.is_mock_connection());
+    let txn = outbox.begin().await.unwrap();
+    put(&txn, "a").await.unwrap();
+    txn.commit().await.unwrap();
+    let log = outbox.inner().clone().into_transaction_log();
+    assert!(format!("{log:?}").contains("COMMIT"), "{log:?}");
 }

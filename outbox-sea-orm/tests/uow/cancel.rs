@@ -1,10 +1,11 @@
 //! Calls whose caller goes away between the request and its answer.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 
 use outbox_sea_orm::{Breach, Outbox, OutboxError};
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, TransactionTrait};
 
 use crate::fixtures::{Seen, both, put};
 use crate::proxy::{At, Proxy};
@@ -16,6 +17,17 @@ async fn cancelled(proxy: &mut Proxy, call: impl Future) {
         () = proxy.said() => {}
         _ = call => panic!("it should not get an answer"),
     }
+}
+
+/// Polls `call` once, then drops it.
+async fn polled_once(call: impl Future) {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        let poll = call.as_mut().poll(cx);
+        drop(poll);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 on_databases! { [postgres, mariadb]
@@ -72,6 +84,25 @@ on_databases! { [postgres, mariadb]
         assert_eq!(db.seen().await, Seen::both(&["a"]));
         put(&outbox, "b").await.unwrap();
         assert_eq!(db.seen().await.rows, ["a", "b"]);
+    }
+
+    async fn a_cancelled_flush_breaks_the_transaction(db) {
+        let mut proxy = Proxy::before(&db.url).await;
+        let outbox = Outbox::new(db.connect_one(&proxy.url).await);
+        let txn = outbox.begin().await.unwrap();
+        both(&txn, "a").await.unwrap();
+        proxy.at("outbox_event", At::Hold);
+        cancelled(&mut proxy, txn.flush()).await;
+        proxy.go_on();
+        let error = txn.commit().await.unwrap_err();
+        assert!(matches!(OutboxError::of(&error), Some(OutboxError::Broken { breach: Breach::FlushFailed })));
+        // Seen through another pool: after a cancelled prepared statement sqlx waits for MariaDB for ever.
+        let seer = db.connect().await;
+        if seer.get_database_backend() == DbBackend::MySql {
+            // It has let go of the gate.
+            seer.execute_unprepared("SELECT slot FROM outbox_gate FOR UPDATE").await.unwrap();
+        }
+        assert_eq!(Seen::through(&seer).await, Seen::both(&[]));
     }
 
     async fn a_cancelled_rollback_rolls_back(db) {
@@ -132,20 +163,14 @@ on_every_database! {
         let wake = outbox.wake();
         let txn = outbox.begin().await.unwrap();
         both(&txn, "a").await.unwrap();
-        {
-            let mut commit = Box::pin(txn.commit());
-            poll_fn(|cx| Poll::Ready(drop(commit.as_mut().poll(cx)))).await;
-        }
+        polled_once(txn.commit()).await;
         wake.woken().await;
         assert_eq!(db.seen().await, Seen::both(&["a"]));
     }
 
     async fn a_begin_that_was_polled_once_leaves_nothing_behind(db) {
         let outbox = Outbox::new(db.connect_one(&db.url).await);
-        {
-            let mut begin = Box::pin(outbox.begin());
-            poll_fn(|cx| Poll::Ready(drop(begin.as_mut().poll(cx)))).await;
-        }
+        polled_once(outbox.begin()).await;
         put(&outbox, "a").await.unwrap();
         let txn = outbox.begin().await.unwrap();
         both(&txn, "b").await.unwrap();

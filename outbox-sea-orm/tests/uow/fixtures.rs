@@ -191,6 +191,20 @@ pub(crate) async fn number(conn: &impl ConnectionTrait, sql: &str) -> i64 {
     conn.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
 }
 
+/// Whether a statement of this database waits for a lock.
+pub(crate) async fn waits(conn: &impl ConnectionTrait) -> bool {
+    if conn.get_database_backend() == DbBackend::Postgres {
+        let sql =
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        return number(conn, sql).await > 0;
+    }
+    // Not from information_schema.innodb_trx: it shows old news to those who ask often.
+    let schema = texts(conn, "SELECT DATABASE()").await.remove(0);
+    let ask = Statement::from_string(DbBackend::MySql, "SHOW ENGINE INNODB STATUS");
+    let status: String = conn.query_one_raw(ask).await.unwrap().unwrap().try_get("", "Status").unwrap();
+    status.lines().any(|line| line.contains(&format!("`{schema}`.")) && line.ends_with("waiting"))
+}
+
 pub(crate) async fn put(conn: &impl ConnectionTrait, label: &str) -> Result<(), DbErr> {
     conn.execute_unprepared(&format!("INSERT INTO thing (label) VALUES ('{label}')")).await.map(drop)
 }

@@ -1,8 +1,8 @@
 //! MariaDB: every writer holds a row of the gate, from before it has numbers to the end of its transaction.
 
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, TransactionSession, TransactionTrait};
 
-use crate::fixtures::{Thing, number};
+use crate::fixtures::{Thing, texts, waits};
 
 /// The slots that somebody holds.
 async fn held(conn: &impl TransactionTrait) -> Vec<i64> {
@@ -17,8 +17,6 @@ async fn held(conn: &impl TransactionTrait) -> Vec<i64> {
     }
     held
 }
-
-use sea_orm::TransactionSession;
 
 on_databases! { [mariadb]
     async fn one_row_is_held_until_the_end(db) {
@@ -57,9 +55,7 @@ on_databases! { [mariadb]
         let txn = outbox.begin().await.unwrap();
         txn.stage_event(&Thing::new("late")).unwrap();
         let commit = tokio::spawn(txn.commit());
-        let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' \
-                       AND trx_query LIKE 'INSERT INTO `outbox_event`%'";
-        while number(&reader, waiting).await == 0 {
+        while !waits(&reader).await {
             assert!(!commit.is_finished());
         }
         // A row that passes the gate by: it gets the first number.
@@ -72,7 +68,7 @@ on_databases! { [mariadb]
             .unwrap();
         gate.rollback().await.unwrap();
         commit.await.unwrap().unwrap();
-        let order = crate::fixtures::texts(&reader, "SELECT payload FROM outbox_event ORDER BY seq").await;
+        let order = texts(&reader, "SELECT payload FROM outbox_event ORDER BY seq").await;
         assert_eq!(order, ["early", "\"late\""]);
     }
 }

@@ -1,10 +1,11 @@
 //! SeaORM's own machinery on top of an outbox: hooks and nested saves.
 
 use outbox_sea_orm::{Outbox, record};
-use sea_orm::{ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DbBackend, EntityTrait};
 
 use crate::fixtures::{Db, Thing, number, texts};
 
+#[allow(unreachable_pub, reason = "the macro makes it so")]
 mod purchase {
     use sea_orm::entity::prelude::*;
 
@@ -30,6 +31,7 @@ mod purchase {
     }
 }
 
+#[allow(unreachable_pub, reason = "the macro makes it so")]
 mod line {
     use sea_orm::entity::prelude::*;
 

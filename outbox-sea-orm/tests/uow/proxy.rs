@@ -17,9 +17,12 @@ pub(crate) enum At {
     CutAfter,
 }
 
+/// The word that is waited for.
+type Armed = Arc<Mutex<Option<(&'static [u8], At)>>>;
+
 pub(crate) struct Proxy {
     pub(crate) url: String,
-    armed: Arc<Mutex<Option<(&'static [u8], At)>>>,
+    armed: Armed,
     said: mpsc::UnboundedReceiver<()>,
     held: watch::Sender<bool>,
 }
@@ -34,7 +37,7 @@ impl Proxy {
         let own = listener.local_addr().unwrap();
         let options = if url.starts_with("mysql") { "ssl-mode=disabled" } else { "sslmode=disable" };
         let url = format!("{}{own}{}?{options}", &url[..start], &url[end..]);
-        let armed = Arc::<Mutex<Option<(&'static [u8], At)>>>::default();
+        let armed = Armed::default();
         let (say, said) = mpsc::unbounded_channel();
         let (held, _) = watch::channel(false);
         let shared = (Arc::clone(&armed), held.clone());
@@ -65,7 +68,7 @@ impl Proxy {
 async fn pass(
     client: TcpStream,
     server: TcpStream,
-    armed: Arc<Mutex<Option<(&'static [u8], At)>>>,
+    armed: Armed,
     held: watch::Sender<bool>,
     say: mpsc::UnboundedSender<()>,
 ) {
@@ -85,8 +88,7 @@ async fn pass(
         }
     });
     let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let Ok(n @ 1..) = from_client.read(&mut buffer).await else { break };
+    while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
         let hit = {
             let mut armed = armed.lock().unwrap();
             match *armed {

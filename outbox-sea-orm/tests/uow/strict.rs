@@ -3,23 +3,9 @@
 use std::collections::HashMap;
 
 use outbox_sea_orm::Outbox;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, Statement};
 
-use crate::fixtures::{Db, Seen, Thing, number};
-
-/// Statements of this test's database that wait for a lock.
-async fn waiting(outbox: &Outbox) -> i64 {
-    let sql = match outbox.inner().get_database_backend() {
-        DbBackend::Postgres => {
-            "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        }
-        _ => {
-            "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
-             ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()"
-        }
-    };
-    number(outbox, sql).await
-}
+use crate::fixtures::{Db, Seen, Thing, waits};
 
 async fn strict(db: &Db) -> Outbox {
     db.builder().await.strict().build().unwrap()
@@ -48,7 +34,7 @@ on_databases! { [postgres, mariadb]
             a.record(&Thing::new("a")).await.unwrap();
             b.stage_event(&Thing::new("b")).unwrap();
             let b = tokio::spawn(b.commit());
-            while waiting(&outbox).await == 0 {
+            while !waits(&outbox).await {
                 assert!(!b.is_finished());
             }
             a.commit().await.unwrap();

@@ -41,6 +41,15 @@ async fn it_comes_from_a_closure() {
 }
 
 #[tokio::test]
+async fn a_context_that_no_header_can_carry_is_left_out() {
+    let db = Db::sqlite().await.unwrap();
+    let bad = || Some(TraceContext::new(PARENT).with_tracestate("line\nbreak"));
+    let outbox = db.builder().await.trace_context(bad).build().unwrap();
+    stage(&outbox).await;
+    assert_eq!(headers(&outbox).await, [format!(r#"[["traceparent","{PARENT}"]]"#)]);
+}
+
+#[tokio::test]
 async fn a_panicking_closure_is_a_staging_error() {
     let db = Db::sqlite().await.unwrap();
     let outbox = db.builder().await.ambient_headers(|_| panic!("on purpose")).build().unwrap();

@@ -3,12 +3,13 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::nodes::Node;
+use super::nodes::{Node, at_once};
 use crate::engine::{Effect, EngineConfig, Event};
 use crate::event::EventId;
 use crate::message::Message;
 use crate::publisher::Outcome;
 use crate::retry::{OnDeath, RetryPolicy, RetryRules};
+use crate::store::Admin;
 use crate::testing::{MemoryStore, Unsettled};
 
 pub(super) const NODES: usize = 3;
@@ -183,7 +184,7 @@ impl World {
     pub(super) fn run(&mut self) {
         while let Some(Reverse((at, serial))) = self.queue.pop() {
             let action = self.actions.remove(&serial).unwrap();
-            assert!(at < DRAINED, "not drained: {:?} {:?}", self.store, self.nodes);
+            assert!(at < DRAINED, "not drained: {:?}", at_once(self.store.pending(0, 10)));
             self.store.advance(at - self.now);
             self.now = at;
             if at > HEALED && self.left_to_write > 0 {

@@ -1,0 +1,35 @@
+use std::collections::HashMap;
+
+use super::key::Key;
+
+/// Keys of which nothing more may be published until certain outcomes have been settled.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    by_seq: HashMap<i64, Key>,
+    outcomes: HashMap<Key, usize>,
+}
+
+impl Waiting {
+    /// The key waits for the outcome of event `seq`.
+    pub(super) fn insert(&mut self, seq: i64, key: Key) {
+        *self.outcomes.entry(key.clone()).or_default() += 1;
+        self.by_seq.insert(seq, key);
+    }
+
+    /// The outcome is settled, or given up. Returns the key if it was the last that the key waited for.
+    pub(super) fn remove(&mut self, seq: i64) -> Option<Key> {
+        let key = self.by_seq.remove(&seq)?;
+        let left = self.outcomes.get_mut(&key)?;
+        *left -= 1;
+        if *left > 0 {
+            return None;
+        }
+        self.outcomes.remove(&key);
+        Some(key)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &Key)> {
+        self.by_seq.iter().map(|(seq, key)| (*seq, key))
+    }
+}
