@@ -3,4 +3,5 @@
 
 mod delivery;
 mod ordering;
+mod store;
 mod support;
