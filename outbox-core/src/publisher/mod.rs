@@ -2,6 +2,15 @@
 
 mod delivery;
 mod error;
+mod from_fn;
+#[cfg(test)]
+mod from_fn_tests;
+mod futures;
+mod log;
+mod memory;
+mod noop;
+mod remaining;
+mod tasks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +20,11 @@ use async_trait::async_trait;
 
 pub use delivery::{Delivery, Outcome, Receipt, Reports};
 pub use error::{PublishError, PublishErrorKind};
+pub use from_fn::{FnPublisher, publish_fn};
+pub use log::LogPublisher;
+pub use memory::{MemoryPublisher, TooFewMessages};
+pub use noop::NoopPublisher;
+
 
 /// Hands messages to a broker.
 ///
