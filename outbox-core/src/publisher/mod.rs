@@ -10,6 +10,7 @@ mod log;
 mod memory;
 mod noop;
 mod remaining;
+mod router;
 mod tasks;
 
 use std::fmt;
@@ -24,7 +25,12 @@ pub use from_fn::{FnPublisher, publish_fn};
 pub use log::LogPublisher;
 pub use memory::{MemoryPublisher, TooFewMessages};
 pub use noop::NoopPublisher;
+pub use router::{Router, RouterBuilder, RouterError};
 
+#[cfg(test)]
+pub(crate) use futures::caught;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use remaining::Remaining;
 
 /// Hands messages to a broker.
 ///
@@ -41,6 +47,9 @@ pub use noop::NoopPublisher;
 /// The processor in turn never has two batches with messages of the same order key under way: the next one is
 /// handed over when all of the key's messages in the one before have been reported, so a publisher need not
 /// remember failed keys between calls. Batches with different keys overlap.
+///
+/// The feature `testing` has this contract as a test suite, `outbox_core::testing::contract::publisher`. Where messages
+/// can be sent one by one, [`publish_fn`] keeps it for a closure.
 ///
 /// # Cancel safety
 ///

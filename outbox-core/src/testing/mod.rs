@@ -3,11 +3,19 @@
 //!
 //! Not covered by semantic versioning.
 
+mod fault;
+mod faulty;
+#[cfg(test)]
+mod faulty_tests;
 mod memory;
 mod memory_admin;
 mod outcomes;
+mod recording;
 mod sample;
 
+pub use fault::Fault;
+pub use faulty::FaultyPublisher;
 pub use memory::{MemoryStore, Unsettled};
 pub use outcomes::{Outcomes, Reported};
+pub use recording::{Call, RecordingPublisher};
 pub use sample::message;
