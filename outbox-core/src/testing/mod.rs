@@ -12,10 +12,13 @@ mod memory_admin;
 mod outcomes;
 mod recording;
 mod sample;
+mod staged;
 
+pub use crate::assert_staged;
 pub use fault::Fault;
 pub use faulty::FaultyPublisher;
 pub use memory::{MemoryStore, Unsettled};
 pub use outcomes::{Outcomes, Reported};
 pub use recording::{Call, RecordingPublisher};
 pub use sample::message;
+pub use staged::{Mismatch, StagedEvents};
