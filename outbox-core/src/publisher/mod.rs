@@ -1,5 +1,7 @@
 //! The broker side: what a publisher promises, and the publishers that need no broker.
 
+#[cfg(test)]
+mod contract_tests;
 mod delivery;
 mod error;
 mod from_fn;

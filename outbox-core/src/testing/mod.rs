@@ -3,6 +3,7 @@
 //!
 //! Not covered by semantic versioning.
 
+pub mod contract;
 mod fault;
 mod faulty;
 #[cfg(test)]
@@ -14,7 +15,7 @@ mod recording;
 mod sample;
 mod staged;
 
-pub use crate::assert_staged;
+pub use crate::{assert_staged, publisher_contract};
 pub use fault::Fault;
 pub use faulty::FaultyPublisher;
 pub use memory::{MemoryStore, Unsettled};
