@@ -16,8 +16,9 @@ use axum::http::{Request, StatusCode, header::CONTENT_TYPE};
 use axum::{Json, Router, routing::post};
 use outbox_examples::{Events, Inbox, Result, create_topic};
 use outbox_sea_orm::prelude::*;
-use sea_orm::{ActiveModelTrait, ConnectionTrait, Database, DbErr, EntityTrait, IntoActiveModel};
-use sea_orm::{QuerySelect, Schema, Set};
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, Database, DbErr, EntityTrait, IntoActiveModel, QuerySelect, Schema, Set,
+};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -67,7 +68,7 @@ struct Accepted {
     event_id: Uuid,
 }
 
-/// What a handler says instead of an answer. A transaction that is dropped on the way rolls back.
+/// Instead of an answer. The transaction, dropped on the way, rolls back.
 type Refusal = (StatusCode, String);
 
 fn internal(error: DbErr) -> Refusal {
@@ -107,8 +108,9 @@ async fn main() -> Result<()> {
     Migrator::up(&db, None).await?;
     let mut table = Schema::new(db.get_database_backend()).create_table_from_entity(order::Entity);
     db.execute(table.if_not_exists()).await?;
-    let outbox = Outbox::new(db);
+    create_topic(&brokers, "example-orders", 3).await?;
 
+    let outbox = Outbox::new(db);
     let processor = outbox.processor(KafkaPublisher::connect(&brokers)?).from_env()?.name("orders").spawn()?;
     let routes = Router::new().route("/orders", post(place)).route("/orders/{id}/cancel", post(cancel));
     let app = routes.with_state(outbox);
@@ -122,12 +124,11 @@ async fn main() -> Result<()> {
     }
     // Requests first, then the processor: it delivers what the last of them has committed, or leaves it for the next.
     let report = processor.shutdown().await?;
-    println!("stopped: {} events delivered, {} abandoned", report.counts.delivered, report.abandoned);
+    println!("stopped: {} events delivered", report.counts.delivered);
     Ok(())
 }
 
 async fn try_out(app: Router, brokers: &str) -> Result<()> {
-    create_topic(brokers, "example-orders", 3).await?;
     let mut accepted = Events::new();
     for total_cents in [1999, 250, 4500] {
         let placed = ask(&app, "/orders".to_owned(), serde_json::to_vec(&NewOrder { total_cents })?).await?;
