@@ -2,6 +2,7 @@
 //!
 //! Not covered by semantic versioning.
 
+pub mod contract;
 mod memory;
 mod memory_admin;
 
