@@ -58,11 +58,6 @@ mod order {
 }
 
 #[derive(Deserialize, Serialize)]
-struct NewOrder {
-    total_cents: i64,
-}
-
-#[derive(Deserialize, Serialize)]
 struct Accepted {
     order_id: Uuid,
     event_id: Uuid,
@@ -75,8 +70,8 @@ fn internal(error: DbErr) -> Refusal {
     (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
-async fn place(State(outbox): State<Outbox>, Json(new): Json<NewOrder>) -> Result<Json<Accepted>, Refusal> {
-    let (order_id, total_cents) = (Uuid::now_v7(), new.total_cents);
+async fn place(State(outbox): State<Outbox>, Json(total_cents): Json<i64>) -> Result<Json<Accepted>, Refusal> {
+    let order_id = Uuid::now_v7();
     let txn = outbox.begin().await.map_err(internal)?;
     let row = order::ActiveModel { id: Set(order_id), total_cents: Set(total_cents), cancelled: Set(false) };
     row.insert(&txn).await.map_err(internal)?;
@@ -93,8 +88,7 @@ async fn cancel(State(outbox): State<Outbox>, Path(order_id): Path<Uuid>) -> Res
     if order.cancelled {
         return Err((StatusCode::CONFLICT, "cancelled before".to_owned()));
     }
-    let mut row = order.into_active_model();
-    row.cancelled = Set(true);
+    let row = order::ActiveModel { cancelled: Set(true), ..order.into_active_model() };
     row.update(&txn).await.map_err(internal)?;
     let event = txn.stage_event(&OrderEvent::Cancelled { order_id }).map_err(|e| internal(e.into()))?;
     txn.commit().await.map_err(internal)?;
@@ -131,7 +125,7 @@ async fn main() -> Result<()> {
 async fn try_out(app: Router, brokers: &str) -> Result<()> {
     let mut accepted = Events::new();
     for total_cents in [1999, 250, 4500] {
-        let placed = ask(&app, "/orders".to_owned(), serde_json::to_vec(&NewOrder { total_cents })?).await?;
+        let placed = ask(&app, "/orders".to_owned(), serde_json::to_vec(&total_cents)?).await?;
         let Accepted { order_id, event_id } = serde_json::from_slice(&placed.1)?;
         let cancelled = ask(&app, format!("/orders/{order_id}/cancel"), Vec::new()).await?;
         let cancelled: Accepted = serde_json::from_slice(&cancelled.1)?;
