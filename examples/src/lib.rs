@@ -145,3 +145,12 @@ fn header<'r>(record: &'r BorrowedMessage<'_>, name: &str) -> Result<&'r str> {
     let value = all.filter(|header| header.key == name).find_map(|header| header.value);
     Ok(std::str::from_utf8(value.ok_or_else(|| format!("a record without {name}"))?)?)
 }
+
+/// The code in these pages compiles.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/migrating.md")]
+    struct Migrating;
+}
