@@ -35,21 +35,7 @@ impl Outbox {
         Processor::builder(self.store(), publisher).wake(self.wake())
     }
 
-    /// The outbox as processors and operators see it: dead letters, parked keys, statistics. The calls are those of
-    /// [`Admin`](crate::core::store::Admin).
-    ///
-    /// ```no_run
-    /// use outbox_sea_orm::prelude::*;
-    ///
-    /// # async fn run(outbox: Outbox) -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = outbox.store();
-    /// for letter in store.dead_letters(None, 100).await? {
-    ///     println!("{} {}: {}", letter.envelope.id, letter.envelope.event_type, letter.reason);
-    ///     store.requeue(letter.envelope.id).await?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// The outbox's tables as processors and operators see them.
     #[must_use]
     pub fn store(&self) -> SeaOrmStore {
         SeaOrmStore::new(self.inner().clone(), self.names().clone())

@@ -45,9 +45,9 @@ pub(super) struct Tables {
 
 #[derive(Debug, Default)]
 pub(super) struct ShardRow {
-    owner: Option<Uuid>,
+    pub(super) owner: Option<Uuid>,
     epoch: i64,
-    until: Duration,
+    pub(super) until: Duration,
     pub(super) generation: i64,
 }
 
@@ -267,7 +267,7 @@ impl Tables {
                     if let Some(row) = self.pending.get_mut(&seq) {
                         row.attempts = attempts;
                         row.not_before = self.now.checked_add(delay);
-                        row.rejections.push(Rejection { at, attempt: attempts, error });
+                        remember(&mut row.rejections, Rejection { at, attempt: attempts, error });
                     }
                 }
                 Fate::Dead { attempts, error, park } => {
@@ -290,7 +290,9 @@ impl Tables {
 
     pub(super) fn bury(&mut self, seq: i64, state: DeadState, reason: &str, last: Option<Rejection>) {
         let Some(mut row) = self.pending.remove(&seq) else { return };
-        row.rejections.extend(last);
+        if let Some(last) = last {
+            remember(&mut row.rejections, last);
+        }
         let letter = DeadLetter {
             shard: row.shard,
             seq,
@@ -324,6 +326,14 @@ impl Tables {
         }
         None
     }
+}
+
+/// Keeps the last ten; a settle that is repeated adds nothing.
+fn remember(rejections: &mut Vec<Rejection>, rejection: Rejection) {
+    if rejections.last().is_none_or(|last| last.attempt != rejection.attempt) {
+        rejections.push(rejection);
+    }
+    rejections.drain(..rejections.len().saturating_sub(10));
 }
 
 fn wanted(revisit: &Revisit, seq: i64, row: &PendingRow) -> bool {

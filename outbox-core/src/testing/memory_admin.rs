@@ -1,23 +1,34 @@
+use std::time::{Duration, SystemTime};
+
 use async_trait::async_trait;
 
 use super::memory::{MemoryStore, Tables};
 use crate::event::{EventId, OrderKey};
 use crate::message::Origin;
+use crate::shard::Shard;
 use crate::store::{Admin, AdminError, DeadLetter, DeadState, PendingEvent, StoreError, StoreStats};
 
 impl Tables {
+    fn age(&self, created_at: SystemTime) -> Duration {
+        (SystemTime::UNIX_EPOCH + self.now).duration_since(created_at).unwrap_or_default()
+    }
+
     fn requeue_key(&mut self, key: &OrderKey) -> u64 {
         let was_parked = self.parked.remove(key);
         let of_key = |letter: &&DeadLetter| letter.envelope.order_key().as_ref() == Some(key);
         let mut letters: Vec<DeadLetter> = self.dead.values().filter(of_key).cloned().collect();
         letters.sort_by_key(|letter| letter.seq);
         let count = letters.len() as u64;
+        if was_parked {
+            // Also with nothing to put back: what is being parked at this moment must not stay behind.
+            let shard = Shard::of_key(&key.key, u16::try_from(self.shards.len()).unwrap_or(u16::MAX));
+            if let Some(row) = self.shards.get_mut(&shard) {
+                row.generation += 1;
+            }
+        }
         for letter in letters {
             self.dead.remove(letter.envelope.id.as_uuid());
             if was_parked {
-                if let Some(row) = self.shards.get_mut(&letter.shard) {
-                    row.generation += 1;
-                }
                 self.insert(letter.seq, letter.envelope, Origin::Staged);
             } else {
                 self.last_seq += 1;
@@ -36,7 +47,10 @@ impl Admin for MemoryStore {
             pending_up_to_10_000: tables.pending.len().min(10_000) as u64,
             dead_up_to_10_000: tables.dead.len().min(10_000) as u64,
             parked_keys_up_to_10_000: tables.parked.len().min(10_000) as u64,
-            ..StoreStats::default()
+            oldest_pending: tables.pending.values().map(|row| tables.age(row.envelope.created_at)).max(),
+            processors: tables.processors.values().filter(|until| **until > tables.now).count() as u32,
+            free_shards: tables.shards.values().filter(|row| row.owner.is_none() || row.until <= tables.now).count()
+                as u32,
         })
     }
 

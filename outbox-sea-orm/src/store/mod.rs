@@ -3,6 +3,7 @@
 //! Nothing here leaves state in a session, so proxies that lend out connections per transaction work. Nothing here
 //! asks the host's clock: all times are the database's.
 
+mod admin;
 mod decided;
 mod error;
 mod lease;

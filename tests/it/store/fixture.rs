@@ -1,0 +1,161 @@
+//! A database with the outbox's tables, and a store on it.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use outbox_core::event::{Envelope, HeaderError, Headers};
+use outbox_core::store::{Admin, Store};
+use outbox_core::testing::contract::store::{Fixture, Open, SHARDS};
+use outbox_core::{Encoded, OutboxEvent};
+use outbox_sea_orm::migration::{Options, OutboxMigrator, Payload, TableNames};
+use outbox_sea_orm::{Outbox, OutboxTransaction, SeaOrmStore};
+use outbox_tests::{Kind, TestDatabase};
+use sea_orm::{ConnectionTrait, Statement};
+
+/// A database with the outbox's tables.
+pub struct Outboxed {
+    pub db: TestDatabase,
+    pub outbox: Outbox,
+    pub store: SeaOrmStore,
+}
+
+impl Outboxed {
+    /// With eight shards, and payloads as text.
+    pub async fn new(db: TestDatabase) -> Self {
+        Self::with(db, Options::default()).await
+    }
+
+    /// With eight shards.
+    pub async fn with(db: TestDatabase, options: Options) -> Self {
+        let options = options.shards(SHARDS).unwrap();
+        let names = options.names().clone();
+        OutboxMigrator::new(options).up(db.connection()).await.unwrap();
+        let outbox = Outbox::builder(db.connection().clone()).names(names.clone()).build().unwrap();
+        let store = SeaOrmStore::new(db.connection().clone(), names);
+        store.open().await.unwrap();
+        Self { db, outbox, store }
+    }
+
+    /// Another store on the same tables, as another process would have it.
+    pub fn another_store(&self) -> SeaOrmStore {
+        SeaOrmStore::new(self.db.connection().clone(), self.store.names().clone())
+    }
+
+    /// Runs SQL in which `{event}` stands for the table.
+    pub async fn execute(&self, conn: &impl ConnectionTrait, sql: &str) {
+        let names = self.store.names();
+        let backend = self.db.backend();
+        let sql = sql.replace("{event}", &names.event(backend)).replace("{shard}", &names.shard(backend));
+        conn.execute_unprepared(&sql).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl Fixture for Outboxed {
+    fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    fn admin(&self) -> &dyn Admin {
+        &self.store
+    }
+
+    async fn begin(&self, events: Vec<Envelope>) -> Box<dyn Open> {
+        let txn = self.outbox.begin().await.unwrap();
+        write(&txn, self.store.names(), &events).await;
+        Box::new(Staged(txn))
+    }
+
+    fn writes_at_once(&self) -> bool {
+        self.db.kind() != Kind::Sqlite
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time + Duration::from_millis(20)).await;
+    }
+}
+
+/// Writes events as a program would, but for the time of staging, which staging takes from the clock.
+pub async fn write(txn: &OutboxTransaction, names: &TableNames, events: &[Envelope]) {
+    for event in events {
+        txn.stage_event_with(&Again(event), |mut options| {
+            options = options.id(event.id);
+            match event.delay {
+                Some(delay) => options.delay(delay),
+                None => options,
+            }
+        })
+        .unwrap();
+    }
+    txn.flush().await.unwrap();
+    let backend = txn.get_database_backend();
+    let mark = if backend == sea_orm::DbBackend::Postgres { ["$1", "$2"] } else { ["?", "?"] };
+    for event in events {
+        let table = if event.delay.is_some() { names.scheduled(backend) } else { names.event(backend) };
+        let at = event.created_at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
+        let sql = format!("UPDATE {table} SET created_at = {} WHERE id = {}", mark[0], mark[1]);
+        let values = [i64::try_from(at).unwrap().into(), (*event.id.as_uuid()).into()];
+        txn.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.unwrap();
+    }
+}
+
+struct Staged(OutboxTransaction);
+
+#[async_trait]
+impl Open for Staged {
+    async fn commit(self: Box<Self>) {
+        self.0.commit().await.unwrap();
+    }
+
+    async fn rollback(self: Box<Self>) {
+        self.0.rollback().await.unwrap();
+    }
+}
+
+/// An event that is to be encoded into exactly this.
+struct Again<'e>(&'e Envelope);
+
+impl OutboxEvent for Again<'_> {
+    fn aggregate_type(&self) -> Cow<'_, str> {
+        self.0.aggregate_type.as_str().into()
+    }
+
+    fn aggregate_id(&self) -> Option<Cow<'_, str>> {
+        self.0.aggregate_id.as_deref().map(Into::into)
+    }
+
+    fn aggregate_version(&self) -> Option<i64> {
+        self.0.aggregate_version
+    }
+
+    fn event_type(&self) -> Cow<'_, str> {
+        self.0.event_type.as_str().into()
+    }
+
+    fn event_version(&self) -> u32 {
+        self.0.event_version
+    }
+
+    fn topic(&self) -> Cow<'_, str> {
+        self.0.topic.as_str().into()
+    }
+
+    fn partition_key(&self) -> Option<Cow<'_, str>> {
+        self.0.key.as_deref().map(Into::into)
+    }
+
+    fn headers(&self, headers: &mut Headers) -> Result<(), HeaderError> {
+        self.0.headers.iter().try_for_each(|(name, value)| headers.set(name, value))
+    }
+
+    fn encode(&self) -> Result<Encoded, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Encoded { payload: self.0.payload.clone(), content_type: self.0.content_type.clone() })
+    }
+}
+
+/// Options for payloads as bytes.
+#[allow(dead_code)]
+pub fn binary() -> Options {
+    Options::default().payload(Payload::Binary)
+}

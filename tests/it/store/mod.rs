@@ -1,0 +1,4 @@
+//! The tables as a processor sees them.
+
+mod contract;
+mod fixture;
