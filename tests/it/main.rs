@@ -1,5 +1,5 @@
 //! The tests on real servers; `cargo xtask test` runs them.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "these are tests")]
 
 mod delivery;
 mod ordering;
