@@ -1,5 +1,5 @@
 //! For tests: a store in memory, publishers that record or fail, what a transaction staged, and the contracts of
-//! stores and publishers as test suites.
+//! publishers and stores as test suites.
 //!
 //! Not covered by semantic versioning.
 
