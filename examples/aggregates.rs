@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use outbox_examples::Result;
-use outbox_sea_orm::core::MemoryPublisher;
 use outbox_sea_orm::prelude::*;
 use sea_orm::{ConnectionTrait, Database, DbErr};
 use serde::Serialize;

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use outbox_examples::Result;
-use outbox_sea_orm::core::{Message, PublishError, publish_fn};
 use outbox_sea_orm::prelude::*;
 use sea_orm::Database;
 use serde::Serialize;

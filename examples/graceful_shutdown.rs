@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use outbox_examples::Result;
-use outbox_sea_orm::core::{Message, publish_fn};
 use outbox_sea_orm::prelude::*;
 use sea_orm::Database;
 use serde::Serialize;

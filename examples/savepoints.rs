@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use outbox_examples::Result;
 use outbox_sea_orm::OutboxError;
-use outbox_sea_orm::core::MemoryPublisher;
 use outbox_sea_orm::prelude::*;
 use sea_orm::{ConnectionTrait, Database, DbErr, TransactionError};
 use serde::Serialize;
