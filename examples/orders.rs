@@ -97,8 +97,8 @@ async fn cancel(State(outbox): State<Outbox>, Path(order_id): Path<Uuid>) -> Res
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let db = Database::connect(var("DATABASE_URL").map_err(|_| "DATABASE_URL is not set")?).await?;
-    let brokers = var("KAFKA_BROKERS").map_err(|_| "KAFKA_BROKERS is not set")?;
+    let db = Database::connect(var("DATABASE_URL").map_err(|error| format!("DATABASE_URL: {error}"))?).await?;
+    let brokers = var("KAFKA_BROKERS").map_err(|error| format!("KAFKA_BROKERS: {error}"))?;
     Migrator::up(&db, None).await?;
     let mut table = Schema::new(db.get_database_backend()).create_table_from_entity(order::Entity);
     db.execute(table.if_not_exists()).await?;

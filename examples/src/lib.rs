@@ -100,7 +100,7 @@ impl Inbox {
             }
             Ok(())
         };
-        timeout(PATIENCE, read).await.map_err(|_| "not everything has arrived in time")?
+        timeout(PATIENCE, read).await.map_err(|late| format!("not everything has arrived: {late}"))?
     }
 
     /// Reads on to what is the end of the topic now, so that records too many are seen too.
@@ -120,7 +120,7 @@ impl Inbox {
             }
             Ok(())
         };
-        timeout(PATIENCE, read).await.map_err(|_| "the end of the topic was not reached in time")?
+        timeout(PATIENCE, read).await.map_err(|late| format!("the end of the topic was not reached: {late}"))?
     }
 
     async fn read(&mut self) -> Result<()> {
@@ -153,4 +153,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../docs/migrating.md")]
     struct Migrating;
+    #[doc = include_str!("../../docs/operations.md")]
+    struct Operations;
 }
