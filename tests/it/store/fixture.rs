@@ -11,7 +11,7 @@ use outbox_core::{Encoded, Limits, OutboxEvent};
 use outbox_sea_orm::migration::{Options, OutboxMigrator, Payload, TableNames};
 use outbox_sea_orm::{Outbox, OutboxTransaction, SeaOrmStore};
 use outbox_tests::{Kind, TestDatabase};
-use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, IsolationLevel, Statement, TransactionOptions, Value};
 
 /// A database with the outbox's tables.
 pub struct Outboxed {
@@ -67,7 +67,10 @@ impl Fixture for Outboxed {
     }
 
     async fn begin(&self, events: Vec<Envelope>) -> Box<dyn Open> {
-        let txn = self.outbox.begin().await.unwrap();
+        // What is corrected below must not lock the gaps around it, where others insert.
+        let isolation_level = self.writes_at_once().then_some(IsolationLevel::ReadCommitted);
+        let options = TransactionOptions { isolation_level, ..TransactionOptions::default() };
+        let txn = self.outbox.begin_with_options(options).await.unwrap();
         write(&txn, self.store.names(), &events).await;
         Box::new(Staged(txn))
     }
@@ -132,7 +135,7 @@ impl Open for Staged {
 }
 
 /// An event that is to be encoded into exactly this.
-struct Again<'e>(&'e Envelope);
+pub struct Again<'e>(pub &'e Envelope);
 
 impl OutboxEvent for Again<'_> {
     fn aggregate_type(&self) -> Cow<'_, str> {

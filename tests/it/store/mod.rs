@@ -1,4 +1,6 @@
 //! The tables as a processor sees them.
 
 mod contract;
+mod databases;
 mod fixture;
+mod measure;
