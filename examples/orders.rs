@@ -66,6 +66,7 @@ struct Accepted {
 /// Instead of an answer. The transaction, dropped on the way, rolls back.
 type Refusal = (StatusCode, String);
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn internal(error: DbErr) -> Refusal {
     (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
