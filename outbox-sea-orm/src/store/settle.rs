@@ -93,7 +93,12 @@ impl Inner {
             // A level that waits for replicas stays as it is.
             "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
         };
-        let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {durability}");
+        // What is known about a queue is always out of date: with a plan for the table as it was, a settle of a few
+        // events could search all of them. All of this ends with the transaction, and is one round trip.
+        let text = format!(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; \
+             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; {durability}"
+        );
         txn.execute_unprepared(&text).await.map_err(during(DOING))?;
         Ok(txn)
     }

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use outbox_core::event::{Envelope, HeaderError, Headers};
+use outbox_core::event::{Envelope, EventId, HeaderError, Headers};
 use outbox_core::store::{Admin, Store};
 use outbox_core::testing::contract::store::{Fixture, Open, SHARDS};
-use outbox_core::{Encoded, OutboxEvent};
+use outbox_core::{Encoded, Limits, OutboxEvent};
 use outbox_sea_orm::migration::{Options, OutboxMigrator, Payload, TableNames};
 use outbox_sea_orm::{Outbox, OutboxTransaction, SeaOrmStore};
 use outbox_tests::{Kind, TestDatabase};
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, IsolationLevel, Statement, TransactionOptions, Value};
 
 /// A database with the outbox's tables.
 pub struct Outboxed {
@@ -31,7 +31,9 @@ impl Outboxed {
         let options = options.shards(SHARDS).unwrap();
         let names = options.names().clone();
         OutboxMigrator::new(options).up(db.connection()).await.unwrap();
-        let outbox = Outbox::builder(db.connection().clone()).names(names.clone()).build().unwrap();
+        let mut limits = Limits::default();
+        limits.payload_bytes = 2 * 1024 * 1024;
+        let outbox = Outbox::builder(db.connection().clone()).limits(limits).build().unwrap();
         let store = SeaOrmStore::new(db.connection().clone(), names);
         store.open().await.unwrap();
         Self { db, outbox, store }
@@ -44,10 +46,13 @@ impl Outboxed {
 
     /// Runs SQL in which `{event}` stands for the table.
     pub async fn execute(&self, conn: &impl ConnectionTrait, sql: &str) {
-        let names = self.store.names();
-        let backend = self.db.backend();
-        let sql = sql.replace("{event}", &names.event(backend)).replace("{shard}", &names.shard(backend));
-        conn.execute_unprepared(&sql).await.unwrap();
+        conn.execute_unprepared(&self.fill(sql)).await.unwrap();
+    }
+
+    /// SQL with the names of the tables `{event}` and `{shard}`.
+    pub fn fill(&self, sql: &str) -> String {
+        let (names, backend) = (self.store.names(), self.db.backend());
+        sql.replace("{event}", &names.event(backend)).replace("{shard}", &names.shard(backend))
     }
 }
 
@@ -62,7 +67,10 @@ impl Fixture for Outboxed {
     }
 
     async fn begin(&self, events: Vec<Envelope>) -> Box<dyn Open> {
-        let txn = self.outbox.begin().await.unwrap();
+        // What is corrected below must not lock the gaps around it, where others insert.
+        let isolation_level = self.writes_at_once().then_some(IsolationLevel::ReadCommitted);
+        let options = TransactionOptions { isolation_level, ..TransactionOptions::default() };
+        let txn = self.outbox.begin_with_options(options).await.unwrap();
         write(&txn, self.store.names(), &events).await;
         Box::new(Staged(txn))
     }
@@ -90,13 +98,26 @@ pub async fn write(txn: &OutboxTransaction, names: &TableNames, events: &[Envelo
     }
     txn.flush().await.unwrap();
     let backend = txn.get_database_backend();
-    let mark = if backend == sea_orm::DbBackend::Postgres { ["$1", "$2"] } else { ["?", "?"] };
+    let marked = |sql: &str, values: Vec<Value>| {
+        let postgres = backend == DbBackend::Postgres;
+        let sql = if postgres { sql.replacen('?', "$1", 1).replacen('?', "$2", 1) } else { sql.to_owned() };
+        Statement::from_sql_and_values(backend, sql, values)
+    };
     for event in events {
-        let table = if event.delay.is_some() { names.scheduled(backend) } else { names.event(backend) };
         let at = event.created_at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
-        let sql = format!("UPDATE {table} SET created_at = {} WHERE id = {}", mark[0], mark[1]);
-        let values = [i64::try_from(at).unwrap().into(), (*event.id.as_uuid()).into()];
-        txn.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.unwrap();
+        let (at, id) = (Value::from(i64::try_from(at).unwrap()), Value::from(*event.id.as_uuid()));
+        let update = if event.delay.is_some() {
+            marked(&format!("UPDATE {} SET created_at = ? WHERE id = ?", names.scheduled(backend)), vec![at, id])
+        } else {
+            // By its primary key: a search would wait for the rows of other transactions.
+            let table = names.event(backend);
+            let find = marked(&format!("SELECT shard, seq FROM {table} WHERE id = ?"), vec![id]);
+            let row = txn.query_one_raw(find).await.unwrap().unwrap();
+            let (shard, seq): (i16, i64) = (row.try_get("", "shard").unwrap(), row.try_get("", "seq").unwrap());
+            let sql = format!("UPDATE {table} SET created_at = ? WHERE shard = {shard} AND seq = ?");
+            marked(&sql, vec![at, seq.into()])
+        };
+        txn.execute_raw(update).await.unwrap();
     }
 }
 
@@ -114,7 +135,7 @@ impl Open for Staged {
 }
 
 /// An event that is to be encoded into exactly this.
-struct Again<'e>(&'e Envelope);
+pub struct Again<'e>(pub &'e Envelope);
 
 impl OutboxEvent for Again<'_> {
     fn aggregate_type(&self) -> Cow<'_, str> {
@@ -155,7 +176,25 @@ impl OutboxEvent for Again<'_> {
 }
 
 /// Options for payloads as bytes.
-#[allow(dead_code)]
 pub fn binary() -> Options {
     Options::default().payload(Payload::Binary)
+}
+
+/// An event of a key.
+pub fn event(key: &str, body: &str) -> Envelope {
+    Envelope {
+        id: EventId::new(),
+        aggregate_type: "thing".to_owned(),
+        aggregate_id: Some(key.to_owned()),
+        aggregate_version: None,
+        event_type: "thing.happened".to_owned(),
+        event_version: 1,
+        topic: "topic".to_owned(),
+        key: Some(key.to_owned()),
+        payload: Some(body.to_owned().into()),
+        content_type: Encoded::JSON.to_owned(),
+        headers: Headers::new(),
+        created_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        delay: None,
+    }
 }

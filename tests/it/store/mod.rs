@@ -1,4 +1,5 @@
 //! The tables as a processor sees them.
 
 mod contract;
+mod databases;
 mod fixture;
