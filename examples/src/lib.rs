@@ -100,7 +100,7 @@ impl Inbox {
             }
             Ok(())
         };
-        timeout(PATIENCE, read).await.map_err(|_| "not everything has arrived in time")?
+        timeout(PATIENCE, read).await.map_err(|late| format!("not everything has arrived: {late}"))?
     }
 
     /// Reads on to what is the end of the topic now, so that records too many are seen too.
@@ -120,7 +120,7 @@ impl Inbox {
             }
             Ok(())
         };
-        timeout(PATIENCE, read).await.map_err(|_| "the end of the topic was not reached in time")?
+        timeout(PATIENCE, read).await.map_err(|late| format!("the end of the topic was not reached: {late}"))?
     }
 
     async fn read(&mut self) -> Result<()> {
@@ -144,4 +144,15 @@ fn header<'r>(record: &'r BorrowedMessage<'_>, name: &str) -> Result<&'r str> {
     let all = record.headers().into_iter().flat_map(Headers::iter);
     let value = all.filter(|header| header.key == name).find_map(|header| header.value);
     Ok(std::str::from_utf8(value.ok_or_else(|| format!("a record without {name}"))?)?)
+}
+
+/// The code in these pages compiles.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/migrating.md")]
+    struct Migrating;
+    #[doc = include_str!("../../docs/operations.md")]
+    struct Operations;
 }

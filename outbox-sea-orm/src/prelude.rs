@@ -6,7 +6,7 @@ pub use crate::{
     ProcessorHandle, RetryPolicy, record,
 };
 pub use outbox_core::store::Admin;
-pub use outbox_core::{Delivery, PublishError, Publisher};
+pub use outbox_core::{Delivery, LogPublisher, MemoryPublisher, Message, PublishError, Publisher, Router, publish_fn};
 
 #[cfg(feature = "kafka")]
 pub use crate::kafka::KafkaPublisher;

@@ -35,8 +35,8 @@ impl Outbox {
         Processor::builder(self.store(), publisher).wake(self.wake())
     }
 
-    /// The outbox as processors and operators see it: dead letters, parked keys, statistics. The calls are those of
-    /// [`Admin`](crate::core::store::Admin).
+    /// The outbox's tables as processors and operators see them: the trait [`Admin`](crate::core::store::Admin) has
+    /// dead letters, parked keys and statistics.
     ///
     /// ```no_run
     /// use outbox_sea_orm::prelude::*;

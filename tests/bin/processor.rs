@@ -17,7 +17,7 @@ async fn main() {
     let mut options = ConnectOptions::new(env::var("DATABASE_URL").expect("DATABASE_URL"));
     options.sqlx_logging(false).max_connections(6);
     let db = Database::connect(options).await.expect("a database");
-    let publisher = KafkaPublisher::connect(&env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS")).expect("a publisher");
+    let publisher = KafkaPublisher::connect(env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS")).expect("a publisher");
     let outbox = Outbox::new(db);
     let builder = outbox.processor(publisher).from_env().expect("settings");
     let processor = builder.spawn().expect("settings in range");

@@ -25,7 +25,11 @@ fn start(db: &TestDatabase, kafka: &Kafka) -> ProcessorProcess {
 
 /// Eight writers; `events` entries in all.
 async fn write(db: &TestDatabase, topic: &str, events: usize) {
-    let connection = db.connect(|options| drop(options.max_connections(10))).await;
+    let connection = db
+        .connect(|options| {
+            options.max_connections(10);
+        })
+        .await;
     let outbox = Outbox::new(connection);
     let mut writers = tokio::task::JoinSet::new();
     for seed in 1..=8 {

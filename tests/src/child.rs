@@ -34,6 +34,12 @@ impl ProcessorProcess {
         Self { child, lines }
     }
 
+    /// The system's number for it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has printed.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

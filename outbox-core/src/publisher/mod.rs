@@ -1,7 +1,19 @@
 //! The broker side: what a publisher promises, and the publishers that need no broker.
 
+#[cfg(test)]
+mod contract_tests;
 mod delivery;
 mod error;
+mod from_fn;
+#[cfg(test)]
+mod from_fn_tests;
+mod futures;
+mod log;
+mod memory;
+mod noop;
+mod remaining;
+mod router;
+mod tasks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +23,16 @@ use async_trait::async_trait;
 
 pub use delivery::{Delivery, Outcome, Receipt, Reports};
 pub use error::{PublishError, PublishErrorKind};
+pub use from_fn::{FnPublisher, publish_fn};
+pub use log::LogPublisher;
+pub use memory::{MemoryPublisher, TooFewMessages};
+pub use noop::NoopPublisher;
+pub use router::{Router, RouterBuilder, RouterError};
+
+#[cfg(test)]
+pub(crate) use futures::caught;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use remaining::Remaining;
 
 /// Hands messages to a broker.
 ///
@@ -27,6 +49,9 @@ pub use error::{PublishError, PublishErrorKind};
 /// The processor in turn never has two batches with messages of the same order key under way: the next one is
 /// handed over when all of the key's messages in the one before have been reported, so a publisher need not
 /// remember failed keys between calls. Batches with different keys overlap.
+///
+/// The feature `testing` has this contract as a test suite, `outbox_core::testing::contract::publisher`. Where messages
+/// can be sent one by one, [`publish_fn`] keeps it for a closure.
 ///
 /// # Cancel safety
 ///

@@ -126,14 +126,14 @@ impl Inner {
                 }
                 Fate::Dead { attempts, error, park } => {
                     let errors = errors(&with(before, now, *attempts, error));
-                    moved.push(letter(which, *attempts, errors, 0, error));
+                    moved.push(letter(which, *attempts, errors.as_deref(), 0, error));
                     gone.push(*which);
                     if *park {
                         parking.push(*which);
                     }
                 }
                 Fate::Parked => {
-                    moved.push(letter(which, *attempts, errors(before), 1, BEHIND));
+                    moved.push(letter(which, *attempts, errors(before).as_deref(), 1, BEHIND));
                     gone.push(*which);
                 }
             }
@@ -295,7 +295,7 @@ fn list(which: &[Which]) -> Value {
 pub(super) fn letter(
     which: &Which,
     attempts: u32,
-    errors: Option<String>,
+    errors: Option<&str>,
     state: i16,
     reason: &str,
 ) -> serde_json::Value {

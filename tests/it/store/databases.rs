@@ -124,7 +124,7 @@ async fn a_join_alone_deletes_too_much(outboxed: Outboxed, lock_event: &str, del
     let epoch = owner.held[usize::from(shard)].epoch;
     let delete = delete.replace("{seq}", &seq.to_string()).replace("{epoch}", &epoch.to_string());
     let sql = outboxed.fill(&delete);
-    let other = outboxed.db.connect(|options| drop(options.max_connections(1))).await;
+    let other = outboxed.one_connection().await;
     let slow = tokio::spawn(async move {
         let options = sea_orm::TransactionOptions {
             isolation_level: Some(sea_orm::IsolationLevel::ReadCommitted),
@@ -207,7 +207,7 @@ async fn a_prepared_transaction_is_an_open_one() {
     commit(&outboxed, &["1"]).await;
     let first = only(&owner, &outboxed.store).await.1;
 
-    let txn = outboxed.db.connect(|options| drop(options.max_connections(1))).await;
+    let txn = outboxed.one_connection().await;
     txn.execute_unprepared("BEGIN").await.unwrap();
     outboxed.execute(&txn, COPY).await;
     // Seen while it runs, and again under the other name that it has when it is prepared.
@@ -457,7 +457,7 @@ async fn numbers(conn: &DatabaseConnection, sql: &str) -> Vec<i64> {
 async fn a_backlog_is_never_searched_on_postgres() {
     let Some(db) = outbox_tests::postgres().await else { return };
     let outboxed = Outboxed::new(db).await;
-    let pool = outboxed.db.connect(|options| drop(options.max_connections(1))).await;
+    let pool = outboxed.one_connection().await;
     work_on_a_backlog(&outboxed, &pool).await;
     // What a session counts reaches the view when it has nothing to do.
     pool.execute_unprepared("SELECT pg_stat_force_next_flush()").await.unwrap();
@@ -470,7 +470,7 @@ async fn a_backlog_is_never_searched_on_postgres() {
 async fn a_backlog_is_never_searched_on_mariadb() {
     let Some(db) = outbox_tests::mariadb().await else { return };
     let outboxed = Outboxed::new(db).await;
-    let pool = outboxed.db.connect(|options| drop(options.max_connections(1))).await;
+    let pool = outboxed.one_connection().await;
     work_on_a_backlog(&outboxed, &pool).await;
     let read = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.SESSION_STATUS \
          WHERE VARIABLE_NAME IN ('HANDLER_READ_RND_NEXT', 'HANDLER_READ_NEXT', 'HANDLER_READ_PREV')";

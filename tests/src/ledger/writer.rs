@@ -1,6 +1,6 @@
 use outbox_core::EventId;
 use outbox_sea_orm::{Outbox, OutboxTransaction};
-use sea_orm::{ConnectionTrait, DbErr, Statement, TransactionSession, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 
 use super::Entered;
 

@@ -94,8 +94,8 @@ impl Inner {
         let rows = query(&txn, self.sql.statement(&text, values), GIVING_UP).await?;
         let Some(row) = rows.first() else { return Ok(false) };
         let mut cells = Cells::new(row, false, GIVING_UP);
-        let (attempts, errors) = (cells.count()?, cells.take()?);
-        self.write_letters(&txn, vec![letter(&which, attempts, errors, 0, reason)], GIVING_UP).await?;
+        let (attempts, errors): (u32, Option<String>) = (cells.count()?, cells.take()?);
+        self.write_letters(&txn, vec![letter(&which, attempts, errors.as_deref(), 0, reason)], GIVING_UP).await?;
         self.remove(&txn, &[which], GIVING_UP).await?;
         self.new_generation(&txn, which.shard, GIVING_UP).await?;
         txn.commit().await.map_err(during(GIVING_UP))?;

@@ -1,0 +1,217 @@
+//! The whole way from a transaction to a broker, where it is rough.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use outbox_core::store::{Admin, DeadState};
+use outbox_core::{MemoryPublisher, OnDeath, RetryPolicy};
+use outbox_kafka::KafkaPublisher;
+use outbox_sea_orm::Outbox;
+use outbox_sea_orm::migration::Migrator;
+use outbox_tests::ledger::Entered;
+use outbox_tests::{Kafka, OwnServer, ProcessorProcess, Server, TestDatabase, eventually, kafka, mariadb, postgres};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+async fn outbox(db: &TestDatabase) -> Outbox {
+    Migrator::up(db.connection(), None).await.unwrap();
+    Outbox::new(db.connection().clone())
+}
+
+fn entered(topic: &str, key: &str, version: i64) -> Entered {
+    Entered { topic: topic.to_owned(), key: key.to_owned(), version }
+}
+
+async fn stage(outbox: &Outbox, events: impl IntoIterator<Item = Entered>) {
+    let txn = outbox.begin().await.unwrap();
+    for event in events {
+        txn.stage_event(&event).unwrap();
+    }
+    txn.commit().await.unwrap();
+}
+
+/// A writer stalls between its INSERT and its COMMIT while others go on. What it wrote still arrives, and nothing
+/// that was staged after its commit arrives before it.
+async fn a_stalled_writer_loses_and_reorders_nothing(db: TestDatabase) {
+    let outbox = outbox(&db).await;
+    let received = MemoryPublisher::new();
+    let processor = outbox.processor(received.clone()).spawn().unwrap();
+    let mut sent = 0;
+    for round in 0..5 {
+        let stalled = outbox.begin().await.unwrap();
+        stalled.stage_event(&entered("t", "slow", 2 * round)).unwrap();
+        stalled.flush().await.unwrap();
+        for version in 0..20 {
+            stage(&outbox, [entered("t", "fast", version + 20 * round)]).await;
+        }
+        sent += 20;
+        received.wait_for(sent, DEADLINE).await.unwrap();
+        stalled.commit().await.unwrap();
+        stage(&outbox, [entered("t", "slow", 2 * round + 1)]).await;
+        sent += 2;
+        received.wait_for(sent, DEADLINE).await.unwrap();
+    }
+    processor.shutdown().await.unwrap();
+    let messages = received.messages();
+    assert_eq!(messages.len(), sent);
+    for key in ["slow", "fast"] {
+        let of_key = messages.iter().filter(|message| message.envelope.key.as_deref() == Some(key));
+        let versions: Vec<i64> = of_key.filter_map(|message| message.envelope.aggregate_version).collect();
+        assert!(versions.is_sorted(), "{key}: {versions:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_writer_on_postgres() {
+    let Some(db) = postgres().await else { return };
+    a_stalled_writer_loses_and_reorders_nothing(db).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_writer_on_mariadb() {
+    let Some(db) = mariadb().await else { return };
+    a_stalled_writer_loses_and_reorders_nothing(db).await;
+}
+
+/// An event over the topic's limit in the middle of a dense key: nothing of the key passes it while it is tried.
+async fn an_event_too_large_for_its_topic(db: TestDatabase, kafka: Kafka, then: OnDeath) {
+    let outbox = outbox(&db).await;
+    let topic = kafka.topic_with(3, &[("max.message.bytes", "2000")]).await;
+    let large = "x".repeat(5_000);
+    let txn = outbox.begin().await.unwrap();
+    for version in 0..60 {
+        let event = entered(&topic, "dense", version);
+        if version == 20 {
+            txn.stage_event_with(&event, |options| options.header("large", &large)).unwrap();
+        } else {
+            txn.stage_event(&event).unwrap();
+        }
+        txn.stage_event(&entered(&topic, &format!("other-{version}"), version)).unwrap();
+    }
+    txn.commit().await.unwrap();
+    let policy = RetryPolicy::fixed(Duration::from_millis(50)).max_attempts(3).on_death(then);
+    let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
+    let processor = outbox.processor(publisher).retry(policy).spawn().unwrap();
+    let store = outbox.store();
+    let gone = || async { store.pending(0, 1).await.unwrap().is_empty() };
+    eventually(DEADLINE, gone).await;
+    let expected = if then == OnDeath::Continue { 119 } else { 80 };
+    let records = kafka.consume_all(&topic, expected, DEADLINE).await;
+    let dense: Vec<String> = records
+        .iter()
+        .filter(|record| record.key.as_deref() == Some(b"dense"))
+        .map(|record| String::from_utf8(record.value.clone().unwrap()).unwrap())
+        .collect();
+    let versions: Vec<i64> =
+        if then == OnDeath::Continue { (0..60).filter(|v| *v != 20).collect() } else { (0..20).collect() };
+    let wanted: Vec<String> = versions.into_iter().map(|v| outbox_tests::ledger::payload("dense", v)).collect();
+    assert_eq!(dense, wanted);
+    let letters = store.dead_letters(None, 100).await.unwrap();
+    let dead: Vec<_> = letters.iter().filter(|letter| letter.state == DeadState::Dead).collect();
+    assert_eq!((dead.len(), dead[0].attempts, dead[0].rejections.len()), (1, 3, 3));
+    assert_eq!(letters.len(), if then == OnDeath::Continue { 1 } else { 40 });
+    assert_eq!(processor.shutdown().await.unwrap().counts.dead, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_too_large_for_its_topic_dies_and_its_key_goes_on() {
+    let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
+    an_event_too_large_for_its_topic(db, kafka, OnDeath::Continue).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_too_large_for_its_topic_dies_and_its_key_parks() {
+    let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
+    an_event_too_large_for_its_topic(db, kafka, OnDeath::ParkKey).await;
+}
+
+/// The broker is away for longer than all attempts would take. Nothing counts, nothing dies, nothing is repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_away_costs_no_attempts() {
+    let (Some(db), Some(server)) = (postgres().await, OwnServer::start(Server::Kafka).await) else { return };
+    let kafka = Kafka::at(server.address());
+    let topic = kafka.topic(3).await;
+    let outbox = outbox(&db).await;
+    let policy = RetryPolicy::fixed(Duration::from_millis(20)).max_attempts(2);
+    let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
+    let processor = outbox.processor(publisher).retry(policy).spawn().unwrap();
+    stage(&outbox, (0..50).map(|n| entered(&topic, "before", n))).await;
+    kafka.consume_all(&topic, 50, DEADLINE).await;
+    server.crash().await;
+    for n in 0..200 {
+        stage(&outbox, [entered(&topic, &format!("key-{}", n % 7), n)]).await;
+    }
+    // Several times what all attempts would take.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let pending = outbox.store().pending(0, 1_000).await.unwrap();
+    assert_eq!(pending.len(), 200);
+    assert!(pending.iter().all(|event| event.attempts == 0));
+    server.restart().await;
+    let records = kafka.consume_all(&topic, 250, DEADLINE).await;
+    assert_eq!(records.len(), 250, "repeats");
+    let report = processor.shutdown().await.unwrap();
+    assert_eq!((report.counts.delivered, report.counts.retried, report.counts.dead), (250, 0, 0));
+}
+
+/// A topic that does not exist holds back nothing else, and its events arrive when it is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_topic_holds_back_nothing_else() {
+    let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
+    let outbox = outbox(&db).await;
+    let topic = kafka.topic(3).await;
+    let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
+    let processor = outbox.processor(publisher).retry(RetryPolicy::never()).spawn().unwrap();
+    let unknown = format!("{topic}-not-there");
+    stage(
+        &outbox,
+        (0..300).map(|n| entered(if n % 3 == 0 { &unknown } else { &topic }, &format!("key-{}", n % 10), n)),
+    )
+    .await;
+    assert_eq!(kafka.consume_all(&topic, 200, DEADLINE).await.len(), 200);
+    let paused = || async {
+        let snapshot = processor.snapshot().await.unwrap();
+        snapshot.paused.iter().any(|(topic, _)| *topic == unknown)
+    };
+    eventually(DEADLINE, paused).await;
+    let pending = outbox.store().pending(0, 1_000).await.unwrap();
+    assert!(pending.iter().all(|event| event.envelope.topic == unknown && event.attempts == 0));
+    // An operator gives one of them up by hand.
+    assert!(outbox.store().give_up(pending[0].envelope.id, "the topic was a typing error").await.unwrap());
+    assert_eq!(outbox.store().dead_letters(None, 10).await.unwrap().len(), 1);
+    processor.shutdown().await.unwrap();
+}
+
+/// A million events of 1 KB wait; the processor that delivers them stays small.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_backlog_takes_little_memory() {
+    let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
+    outbox(&db).await;
+    let topic = kafka.topic(12).await;
+    fill(db.connection(), &topic, 1_000_000).await;
+    let program = Path::new(env!("CARGO_BIN_EXE_outbox-test-processor"));
+    let mut process = ProcessorProcess::start(program, db.url(), kafka.brokers(), &[]);
+    let advanced = || {
+        let delivered = process.delivered();
+        async move { delivered >= 100_000 }
+    };
+    eventually(Duration::from_secs(180), advanced).await;
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap();
+    process.kill();
+    println!("most memory: {} MiB", kib / 1024);
+    assert!(kib < 64 * 1024, "{} MiB", kib / 1024);
+}
+
+/// Pending events with payloads of 1 KB, made by the database itself.
+async fn fill(db: &DatabaseConnection, topic: &str, events: u64) {
+    let sql = format!(
+        "INSERT INTO outbox_event (shard, id, aggregate_type, aggregate_id, event_type, event_version, topic, \
+         partition_key, payload, content_type, headers, created_at) \
+         SELECT n % 64, gen_random_uuid(), 'thing', 'k' || n % 6400, 'thing.made', 1, '{topic}', 'k' || n % 6400, \
+         rpad(n::text, 1024, 'x'), 'text/plain', '[]', 0 FROM generate_series(1, {events}) n"
+    );
+    db.execute_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+}
