@@ -52,7 +52,6 @@ impl Inner {
         let txn = self.begin_settle(all().all(|change| change.fate == Fate::Delivered)).await?;
         let leases: Vec<Lease> = request.lanes.iter().map(|lane| lane.lease).collect();
         let (held, now) = self.held(&txn, request.processor, &leases, self.sql.for_share(), DOING).await?;
-        let era = self.era().await;
 
         let (mut gone, mut careful) = (Vec::new(), Vec::new());
         for lane in &request.lanes {
@@ -60,7 +59,7 @@ impl Inner {
                 reply.lanes.push((lane.lease.shard, Settled::LeaseLost));
                 continue;
             };
-            let current = era.generation(*generation) == lane.generation;
+            let current = self.generation(*generation) == lane.generation;
             for Change { seq, id, fate } in &lane.changes {
                 let which = Which { shard: number(lane.lease.shard), seq: *seq, id: *id };
                 match fate {
