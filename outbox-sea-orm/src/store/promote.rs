@@ -50,22 +50,13 @@ impl Inner {
 
     /// The next events of these shards in the order of due time and id, due or not.
     async fn first_scheduled(&self, shards: &[i16], limit: usize) -> Result<Vec<Scheduled>, StoreError> {
-        let (table, now) = (&self.sql.scheduled, self.sql.now());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut first = Vec::new();
         for shards in shards.chunks(MOST_SHARDS) {
-            let mut values = Vec::new();
-            let mut parts = Vec::with_capacity(shards.len());
-            for shard in shards {
-                // In a subquery, which SQLite needs for an order of its own.
-                parts.push(format!(
-                    "SELECT * FROM (SELECT due_at, id, shard, due_at - {now} AS wait FROM {table} \
-                     WHERE shard = ? ORDER BY due_at, id LIMIT ?) s"
-                ));
-                values.extend([Value::from(*shard), limit.into()]);
-            }
-            let text = format!("{} ORDER BY 1, 2 LIMIT ?", parts.join(" UNION ALL "));
-            values.push(limit.into());
+            let (text, values) = match self.sql.backend {
+                DbBackend::Postgres => self.first_lateral(shards, limit),
+                _ => self.first_union(shards, limit),
+            };
             for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
                 let mut cells = Cells::new(&row, false, DOING);
                 let (due_at, id, shard) = (cells.take()?, cells.take()?, cells.take()?);
@@ -74,6 +65,35 @@ impl Inner {
         }
         first.sort_unstable_by_key(|event| (event.due_at, event.id));
         Ok(first)
+    }
+
+    fn first_lateral(&self, shards: &[i16], limit: i64) -> (String, Vec<Value>) {
+        let mut values = vec![Value::from(limit)];
+        let is_one = self.sql.is_one_of("s.shard", shards, &mut values);
+        values.push(limit.into());
+        let text = format!(
+            "SELECT f.due_at, f.id, f.shard, f.due_at - {} FROM {} s CROSS JOIN LATERAL (\
+             SELECT p.due_at, p.id, p.shard FROM {} p WHERE p.shard = s.shard ORDER BY p.due_at, p.id LIMIT ?) f \
+             WHERE {is_one} ORDER BY f.due_at, f.id LIMIT ?",
+            self.sql.now(),
+            self.sql.shard,
+            self.sql.scheduled,
+        );
+        (text, values)
+    }
+
+    fn first_union(&self, shards: &[i16], limit: i64) -> (String, Vec<Value>) {
+        // In a subquery, which SQLite needs for an order of its own.
+        let part = format!(
+            "SELECT * FROM (SELECT due_at, id, shard, due_at - {} AS wait FROM {} \
+             WHERE shard = ? ORDER BY due_at, id LIMIT ?) s",
+            self.sql.now(),
+            self.sql.scheduled
+        );
+        let parts = vec![part; shards.len()];
+        let mut values: Vec<Value> = shards.iter().flat_map(|shard| [Value::from(*shard), limit.into()]).collect();
+        values.push(limit.into());
+        (format!("{} ORDER BY 1, 2 LIMIT ?", parts.join(" UNION ALL ")), values)
     }
 
     async fn move_over(&self, processor: Uuid, leases: &[Lease], due: &[&Scheduled]) -> Result<(), StoreError> {

@@ -172,13 +172,12 @@ impl Inner {
         values.extend(limits(revisit.limit, revisit.bytes));
         values.push(number(shard).into());
         let text = format!(
-            "SELECT {}, {}, {}, w.found FROM ({}) w {} {} e ON e.shard = ? AND e.seq = w.seq ORDER BY e.seq",
+            "SELECT {}, {}, {}, w.found FROM ({}) w {} ORDER BY e.seq",
             message_of("e"),
             self.wait("e"),
             self.parked("e"),
             self.window(&filter),
-            self.sql.lookup_join(),
-            self.sql.event
+            self.sql.look_up_event("?", "w.seq")
         );
         let (mut rows, mut count) = (Vec::new(), 0);
         for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {

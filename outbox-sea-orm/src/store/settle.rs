@@ -52,7 +52,6 @@ impl Inner {
         let txn = self.begin_settle(all().all(|change| change.fate == Fate::Delivered)).await?;
         let leases: Vec<Lease> = request.lanes.iter().map(|lane| lane.lease).collect();
         let (held, now) = self.held(&txn, request.processor, &leases, self.sql.for_share(), DOING).await?;
-        let era = self.era().await;
 
         let (mut gone, mut careful) = (Vec::new(), Vec::new());
         for lane in &request.lanes {
@@ -60,7 +59,7 @@ impl Inner {
                 reply.lanes.push((lane.lease.shard, Settled::LeaseLost));
                 continue;
             };
-            let current = era.generation(*generation) == lane.generation;
+            let current = self.generation(*generation) == lane.generation;
             for Change { seq, id, fate } in &lane.changes {
                 let which = Which { shard: number(lane.lease.shard), seq: *seq, id: *id };
                 match fate {
@@ -93,7 +92,12 @@ impl Inner {
             // A level that waits for replicas stays as it is.
             "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
         };
-        let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {durability}");
+        // What is known about a queue is always out of date: with a plan for the table as it was, a settle of a few
+        // events could search all of them. All of this ends with the transaction, and is one round trip.
+        let text = format!(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; \
+             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; {durability}"
+        );
         txn.execute_unprepared(&text).await.map_err(during(DOING))?;
         Ok(txn)
     }

@@ -165,6 +165,18 @@ impl Sql {
         }
     }
 
+    /// Joins one event as `e`, by the primary key whatever the database believes about the table's size.
+    pub(super) fn look_up_event(&self, shard: &str, seq: &str) -> String {
+        let (join, table) = (self.lookup_join(), &self.event);
+        if self.backend == DbBackend::Postgres {
+            // The limit keeps it from becoming a join that reads the whole table.
+            return format!(
+                "CROSS JOIN LATERAL (SELECT * FROM {table} j WHERE j.shard = {shard} AND j.seq = {seq} LIMIT 1) e"
+            );
+        }
+        format!("{join} {table} e ON e.shard = {shard} AND e.seq = {seq}")
+    }
+
     /// Before and after the rows of an INSERT that leaves alone what is there.
     pub(super) fn or_ignore(&self) -> (&'static str, &'static str) {
         match self.backend {

@@ -11,23 +11,26 @@ use outbox_core::{Encoded, Limits, OutboxEvent};
 use outbox_sea_orm::migration::{Options, OutboxMigrator, Payload, TableNames};
 use outbox_sea_orm::{Outbox, OutboxTransaction, SeaOrmStore};
 use outbox_tests::{Kind, TestDatabase};
-use sea_orm::{ConnectionTrait, DbBackend, IsolationLevel, Statement, TransactionOptions, Value};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, IsolationLevel, Statement, TransactionOptions,
+    Value,
+};
 
 /// A database with the outbox's tables.
-pub struct Outboxed {
-    pub db: TestDatabase,
-    pub outbox: Outbox,
-    pub store: SeaOrmStore,
+pub(super) struct Outboxed {
+    pub(super) db: TestDatabase,
+    pub(super) outbox: Outbox,
+    pub(super) store: SeaOrmStore,
 }
 
 impl Outboxed {
     /// With eight shards, and payloads as text.
-    pub async fn new(db: TestDatabase) -> Self {
+    pub(super) async fn new(db: TestDatabase) -> Self {
         Self::with(db, Options::default()).await
     }
 
     /// With eight shards.
-    pub async fn with(db: TestDatabase, options: Options) -> Self {
+    pub(super) async fn with(db: TestDatabase, options: Options) -> Self {
         let options = options.shards(SHARDS).unwrap();
         let names = options.names().clone();
         OutboxMigrator::new(options).up(db.connection()).await.unwrap();
@@ -40,17 +43,25 @@ impl Outboxed {
     }
 
     /// Another store on the same tables, as another process would have it.
-    pub fn another_store(&self) -> SeaOrmStore {
+    pub(super) fn another_store(&self) -> SeaOrmStore {
         SeaOrmStore::new(self.db.connection().clone(), self.store.names().clone())
     }
 
+    /// A pool of its own with one connection.
+    pub(super) async fn one_connection(&self) -> DatabaseConnection {
+        let one = |options: &mut ConnectOptions| {
+            options.max_connections(1);
+        };
+        self.db.connect(one).await
+    }
+
     /// Runs SQL in which `{event}` stands for the table.
-    pub async fn execute(&self, conn: &impl ConnectionTrait, sql: &str) {
+    pub(super) async fn execute(&self, conn: &impl ConnectionTrait, sql: &str) {
         conn.execute_unprepared(&self.fill(sql)).await.unwrap();
     }
 
     /// SQL with the names of the tables `{event}` and `{shard}`.
-    pub fn fill(&self, sql: &str) -> String {
+    pub(super) fn fill(&self, sql: &str) -> String {
         let (names, backend) = (self.store.names(), self.db.backend());
         sql.replace("{event}", &names.event(backend)).replace("{shard}", &names.shard(backend))
     }
@@ -85,7 +96,7 @@ impl Fixture for Outboxed {
 }
 
 /// Writes events as a program would, but for the time of staging, which staging takes from the clock.
-pub async fn write(txn: &OutboxTransaction, names: &TableNames, events: &[Envelope]) {
+pub(super) async fn write(txn: &OutboxTransaction, names: &TableNames, events: &[Envelope]) {
     for event in events {
         txn.stage_event_with(&Again(event), |mut options| {
             options = options.id(event.id);
@@ -135,7 +146,7 @@ impl Open for Staged {
 }
 
 /// An event that is to be encoded into exactly this.
-pub struct Again<'e>(pub &'e Envelope);
+pub(super) struct Again<'e>(pub(super) &'e Envelope);
 
 impl OutboxEvent for Again<'_> {
     fn aggregate_type(&self) -> Cow<'_, str> {
@@ -176,12 +187,12 @@ impl OutboxEvent for Again<'_> {
 }
 
 /// Options for payloads as bytes.
-pub fn binary() -> Options {
+pub(super) fn binary() -> Options {
     Options::default().payload(Payload::Binary)
 }
 
 /// An event of a key.
-pub fn event(key: &str, body: &str) -> Envelope {
+pub(super) fn event(key: &str, body: &str) -> Envelope {
     Envelope {
         id: EventId::new(),
         aggregate_type: "thing".to_owned(),

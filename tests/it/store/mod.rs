@@ -3,4 +3,3 @@
 mod contract;
 mod databases;
 mod fixture;
-mod measure;

@@ -22,9 +22,9 @@ impl Inner {
                 format!(
                     "SELECT {columns} FROM (SELECT f.shard, f.seq FROM {} s CROSS JOIN LATERAL (\
                      SELECT p.shard, p.seq FROM {table} p WHERE p.shard = s.shard AND p.seq > ? \
-                     ORDER BY p.seq LIMIT ?) f ORDER BY f.seq LIMIT ?) k \
-                     JOIN {table} e ON e.shard = k.shard AND e.seq = k.seq ORDER BY e.seq",
-                    self.sql.shard
+                     ORDER BY p.seq LIMIT ?) f ORDER BY f.seq LIMIT ?) k {} ORDER BY e.seq",
+                    self.sql.shard,
+                    self.sql.look_up_event("k.shard", "k.seq")
                 ),
                 vec![after.into(), limit.clone(), limit],
             ),

@@ -4,6 +4,7 @@ mod gate;
 mod prover;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use outbox_core::store::{StoreError, StoreErrorKind};
 use outbox_migration::Table;
@@ -24,6 +25,8 @@ const DOING: &str = "looking who is writing";
 pub(super) struct Decided {
     prover: Mutex<Prover>,
     gate: Mutex<Gate>,
+    /// As of the last look: whoever has a connection must not wait for those locks, behind which others wait for one.
+    era: AtomicI64,
 }
 
 /// What a read may rely on.
@@ -51,14 +54,9 @@ impl Inner {
         }
     }
 
-    /// The era alone, as of the last read.
-    pub(super) async fn era(&self) -> Mark {
-        let era = match self.sql.backend {
-            DbBackend::Postgres => self.decided.prover.lock().await.era(),
-            DbBackend::MySql => self.decided.gate.lock().await.era(),
-            _ => 0,
-        };
-        Mark { decided: 0, era }
+    /// The generation that readers see, as of the last read.
+    pub(super) fn generation(&self, stored: i64) -> i64 {
+        Mark { decided: 0, era: self.decided.era.load(Ordering::Acquire) }.generation(stored)
     }
 
     async fn decided_by_locks(&self, opened: &Opened) -> Result<Mark, StoreError> {
@@ -92,6 +90,7 @@ impl Inner {
             holders.insert(if prepared { Holder::Prepared(name) } else { Holder::Running(name) });
         }
         let decided = prover.observe(&server, last, holders);
+        self.decided.era.store(prover.era(), Ordering::Release);
         Ok(Mark { decided, era: prover.era() })
     }
 
@@ -115,6 +114,7 @@ impl Inner {
         if let Some(highest) = highest {
             gate.saw(highest);
         }
+        self.decided.era.store(gate.era(), Ordering::Release);
         Mark { decided: gate.decided(), era: gate.era() }
     }
 
