@@ -103,6 +103,20 @@ async fn one_run_publishes_what_is_due_up_to_its_limit_and_stops() {
 }
 
 #[tokio::test]
+async fn one_run_publishes_delayed_events_that_are_due() {
+    let (store, publisher) = (MemoryStore::new(8), MemoryPublisher::new());
+    store.commit((1..=3).map(|n| Envelope { delay: Some(Duration::from_secs(60 * u64::from(n))), ..event("key", n) }));
+    // Reads overtake the moving of scheduled events, which takes its time.
+    let sluggish = Hesitant { sluggish: true, ..Hesitant::new(&store, 0, StoreErrorKind::Unavailable) };
+    let processor = Processor::builder(sluggish, publisher.clone()).build().unwrap();
+    assert_eq!(processor.run_once(usize::MAX).await.unwrap().counts.delivered, 0);
+    store.advance(Duration::from_secs(121));
+    assert_eq!(processor.run_once(usize::MAX).await.unwrap().counts.delivered, 2);
+    assert_eq!(numbers(&publisher.messages(), "key"), [1, 2]);
+    assert!(publisher.messages().iter().all(|message| message.origin == Origin::Delayed));
+}
+
+#[tokio::test]
 async fn one_that_is_not_enabled_does_nothing_and_can_be_stopped() {
     let (store, publisher) = (MemoryStore::new(8), MemoryPublisher::new());
     store.commit([event("key", 1)]);
@@ -231,12 +245,19 @@ async fn another_processor_takes_over_when_a_lease_ends_and_not_before() {
     second.shutdown().await.unwrap();
 }
 
-/// Passes everything on, but fails to open at first.
+/// Passes everything on, but fails to open at first, or takes its time over scheduled events.
 #[derive(Debug)]
 struct Hesitant {
     store: MemoryStore,
     failures: AtomicUsize,
     kind: StoreErrorKind,
+    sluggish: bool,
+}
+
+impl Hesitant {
+    fn new(store: &MemoryStore, failures: usize, kind: StoreErrorKind) -> Self {
+        Self { store: store.clone(), failures: AtomicUsize::new(failures), kind, sluggish: false }
+    }
 }
 
 #[async_trait]
@@ -255,6 +276,9 @@ impl Store for Hesitant {
         self.store.settle(request).await
     }
     async fn promote(&self, id: uuid::Uuid, leases: &[Lease], limit: u32) -> Result<Option<Duration>, StoreError> {
+        for _ in 0..if self.sluggish { 1_000 } else { 0 } {
+            tokio::task::yield_now().await;
+        }
         self.store.promote(id, leases, limit).await
     }
 }
@@ -263,7 +287,7 @@ impl Store for Hesitant {
 async fn a_database_that_is_away_at_the_start_is_waited_for() {
     let store = MemoryStore::new(4);
     store.commit([event("key", 1)]);
-    let hesitant = Hesitant { store: store.clone(), failures: AtomicUsize::new(5), kind: StoreErrorKind::Unavailable };
+    let hesitant = Hesitant::new(&store, 5, StoreErrorKind::Unavailable);
     let processor = Processor::builder(hesitant, NoopPublisher::new()).spawn().unwrap();
     until(async || store.pending_count() == 0).await;
     processor.shutdown().await.unwrap();
@@ -271,7 +295,7 @@ async fn a_database_that_is_away_at_the_start_is_waited_for() {
 
 #[tokio::test]
 async fn tables_that_cannot_be_used_stop_it_with_the_reason() {
-    let hesitant = Hesitant { store: MemoryStore::new(4), failures: AtomicUsize::new(1), kind: StoreErrorKind::Schema };
+    let hesitant = Hesitant::new(&MemoryStore::new(4), 1, StoreErrorKind::Schema);
     let processor = Processor::builder(hesitant, NoopPublisher::new()).spawn().unwrap();
     until(async || !processor.is_running()).await;
     let error = processor.join().await.unwrap_err();

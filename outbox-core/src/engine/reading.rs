@@ -181,6 +181,8 @@ impl Engine {
             return None;
         }
         self.reading.promoting = true;
+        // What it moves must be read, so the read of this look comes after it.
+        self.pace.looked(now);
         self.reading.promote_at = Some(now + LEAST_PAUSE);
         self.reading.promote_not_before = self.reading.promote_at;
         Some(leases)
@@ -194,7 +196,7 @@ impl Engine {
                 self.reading.promoted = true;
                 let poll = self.pace.next_look().unwrap_or(now).max(now);
                 let due = next.and_then(|wait| now.checked_add(wait));
-                self.reading.wanted |= next == Some(Duration::ZERO);
+                self.reading.wanted = true;
                 self.reading.promote_at = Some(due.map_or(poll, |due| due.min(poll)));
             }
             Err(error) => self.store_failed(now, &error),
