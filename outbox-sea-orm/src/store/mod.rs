@@ -78,6 +78,20 @@ impl Inner {
         let options = TransactionOptions { isolation_level, sqlite_transaction_mode, ..TransactionOptions::default() };
         self.db.begin_with_options(options).await.map_err(during(doing))
     }
+
+    /// PostgreSQL: a transaction whose plans do not depend on what the database believes about the tables. What is
+    /// known about a queue is always out of date: with a plan for the table as it was, a few events could cost a
+    /// search of all, and a large backlog the compilation of a program for every read. All of this ends with the
+    /// transaction. `more` goes into the same round trip.
+    async fn begin_steady(&self, more: &str, doing: &'static str) -> Result<DatabaseTransaction, StoreError> {
+        let txn = self.db.begin().await.map_err(during(doing))?;
+        let text = format!(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
+             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; {more}"
+        );
+        txn.execute_unprepared(&text).await.map_err(during(doing))?;
+        Ok(txn)
+    }
 }
 
 /// Runs a query.

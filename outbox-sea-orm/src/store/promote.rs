@@ -68,13 +68,13 @@ impl Inner {
     }
 
     fn first_lateral(&self, shards: &[i16], limit: i64) -> (String, Vec<Value>) {
-        let mut values = vec![Value::from(limit)];
+        // The limit in words: as a parameter, the database would not believe in it.
+        let mut values = Vec::new();
         let is_one = self.sql.is_one_of("s.shard", shards, &mut values);
-        values.push(limit.into());
         let text = format!(
             "SELECT f.due_at, f.id, f.shard, f.due_at - {} FROM {} s CROSS JOIN LATERAL (\
-             SELECT p.due_at, p.id, p.shard FROM {} p WHERE p.shard = s.shard ORDER BY p.due_at, p.id LIMIT ?) f \
-             WHERE {is_one} ORDER BY f.due_at, f.id LIMIT ?",
+             SELECT p.due_at, p.id, p.shard FROM {} p WHERE p.shard = s.shard ORDER BY p.due_at, p.id LIMIT {limit}) f \
+             WHERE {is_one} ORDER BY f.due_at, f.id LIMIT {limit}",
             self.sql.now(),
             self.sql.shard,
             self.sql.scheduled,

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 
 use outbox_core::Shard;
 use outbox_core::store::{LaneRead, LaneRows, ReadReply, ReadRequest, Revisit, Row, StoreError};
-use sea_orm::{DbBackend, Value};
+use sea_orm::{ConnectionTrait, DbBackend, Value};
 use serde_json::json;
 
+use super::error::during;
 use super::row::{Cells, message_of, number};
 use super::sql::marks;
 use super::{Inner, query};
@@ -22,39 +23,61 @@ const MOST_SHARDS: usize = 200;
 impl Inner {
     pub(super) async fn read(&self, request: &ReadRequest) -> Result<ReadReply, StoreError> {
         let opened = self.opened().await?;
-        let mut mark = self.decided(opened).await?;
-        let mut revisited = HashMap::new();
-        for lane in &request.lanes {
-            if let Some(revisit) = lane.revisit.as_ref().filter(|revisit| revisit.from <= revisit.to) {
-                revisited.insert(lane.lease.shard, self.revisit(lane.lease.shard, revisit, opened.binary).await?);
+        let (mut mark, txn) = self.decided(opened).await?;
+        let found = match txn {
+            Some(txn) => {
+                let found = self.read_all(&txn, request, opened.binary).await?;
+                txn.commit().await.map_err(during(DOING))?;
+                found
             }
-        }
-        let mut reply = ReadReply { decided: mark.decided, lanes: Vec::with_capacity(request.lanes.len()) };
-        let mut server = None;
-        for lanes in request.lanes.chunks(MOST_SHARDS) {
-            self.forward(request, lanes, opened.binary, &mut reply.lanes, &mut server).await?;
-        }
+            None => self.read_all(&self.db, request, opened.binary).await?,
+        };
+        let (mut lanes, server) = found;
+        let mut decided = mark.decided;
         if self.sql.backend == DbBackend::MySql {
-            let rows = reply.lanes.iter().flat_map(|lane| &lane.rows);
+            let rows = lanes.iter().flat_map(|lane| &lane.rows);
             let highest = rows.map(|row| row.message.seq).max();
             let now = self.saw(highest, server.as_deref()).await;
             if now.era != mark.era {
                 // What was decided was decided of another server.
-                (mark, reply.decided) = (now, 0);
+                (mark, decided) = (now, 0);
             }
         }
-        for lane in &mut reply.lanes {
+        for lane in &mut lanes {
             lane.generation = mark.generation(lane.generation);
+        }
+        Ok(ReadReply { decided, lanes })
+    }
+
+    /// What had been passed over, and then what is new, which is never older.
+    async fn read_all(
+        &self,
+        conn: &impl ConnectionTrait,
+        request: &ReadRequest,
+        binary: bool,
+    ) -> Result<(Vec<LaneRows>, Option<String>), StoreError> {
+        let mut revisited = HashMap::new();
+        for lane in &request.lanes {
+            if let Some(revisit) = lane.revisit.as_ref().filter(|revisit| revisit.from <= revisit.to) {
+                revisited.insert(lane.lease.shard, self.revisit(conn, lane.lease.shard, revisit, binary).await?);
+            }
+        }
+        let (mut found, mut server) = (Vec::with_capacity(request.lanes.len()), None);
+        for lanes in request.lanes.chunks(MOST_SHARDS) {
+            self.forward(conn, request, lanes, binary, &mut found, &mut server).await?;
+        }
+        for lane in &mut found {
             if let Some((rows, more)) = revisited.remove(&lane.shard) {
                 (lane.revisited, lane.more_revisited) = (rows, more);
             }
         }
-        Ok(reply)
+        Ok((found, server))
     }
 
     /// The next events of some shards, each after its mark: one statement, so one snapshot.
     async fn forward(
         &self,
+        conn: &impl ConnectionTrait,
         request: &ReadRequest,
         lanes: &[LaneRead],
         binary: bool,
@@ -66,7 +89,7 @@ impl Inner {
             _ => self.forward_union(request, lanes),
         };
         let from = found.len();
-        for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
+        for row in query(conn, self.sql.statement(&text, values), DOING).await? {
             let mut cells = Cells::new(&row, binary, DOING);
             let shard = cells.shard()?;
             let generation = cells.take()?;
@@ -151,7 +174,13 @@ impl Inner {
     }
 
     /// What was passed over and may go now.
-    async fn revisit(&self, shard: Shard, revisit: &Revisit, binary: bool) -> Result<(Vec<Row>, bool), StoreError> {
+    async fn revisit(
+        &self,
+        conn: &impl ConnectionTrait,
+        shard: Shard,
+        revisit: &Revisit,
+        binary: bool,
+    ) -> Result<(Vec<Row>, bool), StoreError> {
         let mut filters = Vec::new();
         let mut values = vec![Value::from(number(shard)), revisit.from.into(), revisit.to.into()];
         let lists = [
@@ -180,7 +209,7 @@ impl Inner {
             self.sql.look_up_event("?", "w.seq")
         );
         let (mut rows, mut count) = (Vec::new(), 0);
-        for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
+        for row in query(conn, self.sql.statement(&text, values), DOING).await? {
             let mut cells = Cells::new(&row, binary, DOING);
             let Some(message) = cells.message()? else { continue };
             rows.push(Row { message, retry_in: cells.wait()?, parked: cells.flag()? });

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use outbox_core::event::EventId;
 use outbox_core::store::{Change, Fate, Lease, Rejection, SettleReply, SettleRequest, Settled, StoreError};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait, Value};
+use sea_orm::{DatabaseTransaction, DbBackend, Value};
 use serde_json::json;
 
 use super::error::during;
@@ -85,21 +85,13 @@ impl Inner {
         if self.sql.backend != DbBackend::Postgres {
             return self.begin(DOING).await;
         }
-        let txn = self.db.begin().await.map_err(during(DOING))?;
         let durability = if successes_alone {
             "SET LOCAL synchronous_commit = off"
         } else {
             // A level that waits for replicas stays as it is.
             "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
         };
-        // What is known about a queue is always out of date: with a plan for the table as it was, a settle of a few
-        // events could search all of them. All of this ends with the transaction, and is one round trip.
-        let text = format!(
-            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; \
-             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; {durability}"
-        );
-        txn.execute_unprepared(&text).await.map_err(during(DOING))?;
-        Ok(txn)
+        self.begin_steady(durability, DOING).await
     }
 
     /// Writes rejections, and moves what is dead or parked; returns what has been moved and must be removed.

@@ -1,5 +1,9 @@
 //! The tables as a processor sees them.
 
+mod backlog;
 mod contract;
 mod databases;
+mod fence;
 mod fixture;
+mod owner;
+mod proof;

@@ -5,7 +5,7 @@ use outbox_core::store::{DeadLetter, DeadState, PendingEvent, StoreError};
 use sea_orm::{DbBackend, QueryResult, Value};
 use uuid::Uuid;
 
-use super::super::error::broken;
+use super::super::error::{broken, during};
 use super::super::row::{Cells, body_of, message_of, time};
 use super::super::{Inner, query};
 
@@ -33,8 +33,17 @@ impl Inner {
                 vec![after.into(), limit],
             ),
         };
+        let statement = self.sql.statement(&text, values);
+        let rows = if self.sql.backend == DbBackend::Postgres {
+            let txn = self.begin_steady("SET TRANSACTION READ ONLY", DOING).await?;
+            let rows = query(&txn, statement, DOING).await?;
+            txn.commit().await.map_err(during(DOING))?;
+            rows
+        } else {
+            query(&self.db, statement, DOING).await?
+        };
         let mut events = Vec::new();
-        for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
+        for row in rows {
             let mut cells = Cells::new(&row, binary, DOING);
             let Some(message) = cells.message()? else { continue };
             events.push(PendingEvent {

@@ -14,7 +14,7 @@ use super::SeaOrmStore;
 use crate::finish::finish;
 
 // A transaction that is dropped between request and answer leaves its connection in an unknown state, so those run to
-// their end; what only reads may be dropped.
+// their end; single statements may be dropped.
 #[async_trait]
 impl Admin for SeaOrmStore {
     async fn stats(&self) -> Result<StoreStats, StoreError> {
@@ -22,7 +22,8 @@ impl Admin for SeaOrmStore {
     }
 
     async fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
-        self.0.pending(after, limit).await
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.pending(after, limit).await }).await
     }
 
     async fn dead_letters(&self, after: Option<EventId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {

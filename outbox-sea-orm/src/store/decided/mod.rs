@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use outbox_core::store::{StoreError, StoreErrorKind};
 use outbox_migration::Table;
-use sea_orm::{DbBackend, Value};
+use sea_orm::{DatabaseTransaction, DbBackend, Value};
 use tokio::sync::Mutex;
 
 use self::gate::Gate;
@@ -45,12 +45,18 @@ impl Mark {
 }
 
 impl Inner {
-    /// What is decided for rows that are read after this call.
-    pub(super) async fn decided(&self, opened: &Opened) -> Result<Mark, StoreError> {
+    /// What is decided for rows that are read after this call, and the connection to read them with, which is in a
+    /// transaction on PostgreSQL. The locks come before the connection: a pool may have one alone.
+    pub(super) async fn decided(&self, opened: &Opened) -> Result<(Mark, Option<DatabaseTransaction>), StoreError> {
         match self.sql.backend {
-            DbBackend::Postgres => self.decided_by_locks(opened).await,
-            DbBackend::MySql => self.decided_by_gate().await,
-            _ => Ok(Mark { decided: self.decided_by_order().await?, era: 0 }),
+            DbBackend::Postgres => {
+                let mut prover = self.decided.prover.lock().await;
+                let txn = self.begin_steady("SET TRANSACTION READ ONLY", DOING).await?;
+                let mark = self.decided_by_locks(&txn, &mut prover, opened).await?;
+                Ok((mark, Some(txn)))
+            }
+            DbBackend::MySql => Ok((self.decided_by_gate().await?, None)),
+            _ => Ok((Mark { decided: self.decided_by_order().await?, era: 0 }, None)),
         }
     }
 
@@ -59,14 +65,18 @@ impl Inner {
         Mark { decided: 0, era: self.decided.era.load(Ordering::Acquire) }.generation(stored)
     }
 
-    async fn decided_by_locks(&self, opened: &Opened) -> Result<Mark, StoreError> {
-        let mut prover = self.decided.prover.lock().await;
+    async fn decided_by_locks(
+        &self,
+        txn: &DatabaseTransaction,
+        prover: &mut Prover,
+        opened: &Opened,
+    ) -> Result<Mark, StoreError> {
         let text = format!(
             "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery(), \
              pg_postmaster_start_time()::text FROM {}",
             opened.sequence
         );
-        let rows = query(&self.db, self.sql.statement(&text, []), DOING).await?;
+        let rows = query(txn, self.sql.statement(&text, []), DOING).await?;
         let (mut last, mut server) = (0_i64, String::new());
         for row in rows {
             if row.try_get_by_index(1).map_err(during(DOING))? {
@@ -84,7 +94,7 @@ impl Inner {
              AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())";
         let statement = self.sql.statement(text, [Value::from(self.sql.event.clone())]);
         let mut holders = HashSet::new();
-        for row in query(&self.db, statement, DOING).await? {
+        for row in query(txn, statement, DOING).await? {
             let name: String = row.try_get_by_index(0).map_err(during(DOING))?;
             let prepared = row.try_get_by_index::<i32>(1).map_err(during(DOING))? == 1;
             holders.insert(if prepared { Holder::Prepared(name) } else { Holder::Running(name) });

@@ -1,0 +1,92 @@
+//! Many events cost no more than few.
+
+use std::time::Duration;
+
+use outbox_core::store::{Admin, Change, Fate, LaneRead, LaneSettle, ReadRequest, Revisit, SettleRequest, Store};
+use outbox_sea_orm::SeaOrmStore;
+use outbox_sea_orm::migration::TableNames;
+use outbox_tests::eventually;
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+
+use super::fixture::{Again, Outboxed, event};
+use super::owner::{LONG, Owner};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Reads, settles and moves a few of many events.
+async fn work_on_a_backlog(outboxed: &Outboxed, pool: &DatabaseConnection) {
+    let store = SeaOrmStore::new(pool.clone(), TableNames::default());
+    let bodies: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();
+    let txn = outboxed.outbox.begin().await.unwrap();
+    for body in &bodies {
+        txn.stage_event(&Again(&event(body, body))).unwrap();
+    }
+    txn.commit().await.unwrap();
+    let owner = Owner::of(&store, LONG).await;
+    for _ in 0..10 {
+        let lanes = owner.held.iter().map(|lease| LaneRead {
+            lease: *lease,
+            after: 0,
+            known: Vec::new(),
+            limit: 5,
+            bytes: usize::MAX,
+            revisit: Some(Revisit { from: 0, to: 100, keys: vec!["7".to_owned()], limit: 5, ..Revisit::default() }),
+        });
+        let request = ReadRequest { processor: owner.id, lanes: lanes.collect() };
+        let reply = store.read(request).await.unwrap();
+        let lanes = reply.lanes.iter().map(|found| {
+            let fates = [Fate::Delivered, Fate::Parked, Fate::Delivered, retry(), dead()];
+            let changes = found.rows.iter().zip(fates).map(|(row, fate)| Change {
+                seq: row.message.seq,
+                id: row.message.id(),
+                fate,
+            });
+            let lease = owner.held[usize::from(found.shard.number())];
+            LaneSettle { lease, generation: found.generation, changes: changes.collect() }
+        });
+        let request = SettleRequest { processor: owner.id, lanes: lanes.collect() };
+        store.settle(request).await.unwrap();
+        store.promote(owner.id, &owner.held, 10).await.unwrap();
+        store.pending(0, 10).await.unwrap();
+    }
+}
+
+fn retry() -> Fate {
+    Fate::Retry { attempts: 1, delay: Duration::ZERO, error: "it broke".to_owned() }
+}
+
+fn dead() -> Fate {
+    Fate::Dead { attempts: 1, error: "it broke".to_owned(), park: true }
+}
+
+async fn numbers(conn: &DatabaseConnection, sql: &str) -> Vec<i64> {
+    let statement = Statement::from_string(conn.get_database_backend(), sql);
+    let rows = conn.query_all_raw(statement).await.unwrap();
+    rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_is_never_searched_on_postgres() {
+    let Some(db) = outbox_tests::postgres().await else { return };
+    let outboxed = Outboxed::new(db).await;
+    let pool = outboxed.one_connection().await;
+    work_on_a_backlog(&outboxed, &pool).await;
+    // What a session counts reaches the view when it has nothing to do.
+    pool.execute_unprepared("SELECT pg_stat_force_next_flush()").await.unwrap();
+    let scans = |kind: &str| format!("SELECT {kind} FROM pg_stat_user_tables WHERE relname = 'outbox_event'");
+    eventually(DEADLINE, || async { numbers(&pool, &scans("idx_scan")).await[0] > 0 }).await;
+    assert_eq!(numbers(&pool, &scans("seq_scan")).await, [0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_is_never_searched_on_mariadb() {
+    let Some(db) = outbox_tests::mariadb().await else { return };
+    let outboxed = Outboxed::new(db).await;
+    let pool = outboxed.one_connection().await;
+    work_on_a_backlog(&outboxed, &pool).await;
+    let read = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.SESSION_STATUS \
+         WHERE VARIABLE_NAME IN ('HANDLER_READ_RND_NEXT', 'HANDLER_READ_NEXT', 'HANDLER_READ_PREV')";
+    let rows: i64 = numbers(&pool, read).await.into_iter().sum();
+    // 10 rounds of 8 shards with 5,000 events: what is left is reading by keys, and lists of our own.
+    assert!(rows < 20_000, "{rows} rows were read one after the other");
+}
