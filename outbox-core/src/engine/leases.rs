@@ -15,7 +15,9 @@ pub(super) struct Leases {
     under_way: bool,
     /// Nothing is sent after this, by the monotonic clock.
     valid_until: Option<Instant>,
+    /// To be given up; the first `asked` of them are in the request that is under way.
     releasing: Vec<Lease>,
+    asked: usize,
     answered: u32,
     leaving: bool,
     /// All leases are given up, for good.
@@ -30,6 +32,7 @@ impl Leases {
             under_way: false,
             valid_until: None,
             releasing: Vec::new(),
+            asked: 0,
             answered: 0,
             leaving: false,
             left: false,
@@ -66,6 +69,7 @@ impl Engine {
         }
         self.leases.under_way = true;
         self.leases.leaving = leaving;
+        self.leases.asked = self.leases.releasing.len();
         Some(LeaseRequest {
             processor: self.id,
             name: self.name.clone(),
@@ -92,7 +96,9 @@ impl Engine {
             self.leases.left = true;
             return;
         }
-        let releasing = std::mem::take(&mut self.leases.releasing);
+        // A lane can have been drained since the request was sent: it goes with the next one.
+        let releasing = self.leases.releasing.clone();
+        self.leases.releasing.drain(..self.leases.asked);
         // A tenth in reserve: the two clocks do not run at exactly the same speed.
         self.leases.valid_until = Some(asked + self.leases.ttl - self.leases.ttl / 10);
         let held = reply.held.iter().filter(|lease| !releasing.contains(lease));
