@@ -207,14 +207,16 @@ on_every_database! {
 on_databases! { [postgres, mariadb]
     async fn plain_root_dropped_while_its_child_works_panics(db) {
         let plain = db.connect().await;
+        put(&plain, "a").await.unwrap();
+        let other = plain.begin().await.unwrap();
+        let update = "UPDATE thing SET label = 'b'";
+        other.execute_unprepared(update).await.unwrap();
         let txn = plain.begin().await.unwrap();
         let child = txn.begin().await.unwrap();
-        let mut statement = Box::pin(put(&child, "a"));
-        std::future::poll_fn(|cx| {
-            assert!(statement.as_mut().poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
+        // It waits for the row, so it is under way however quick the server is.
+        let mut statement = Box::pin(child.execute_unprepared(update));
+        let early = std::future::poll_fn(|cx| Poll::Ready(statement.as_mut().poll(cx))).await;
+        assert!(early.is_pending());
         std::panic::catch_unwind(AssertUnwindSafe(|| drop(txn))).unwrap_err();
     }
 }
