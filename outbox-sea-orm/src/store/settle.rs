@@ -153,11 +153,9 @@ impl Inner {
             _ => "",
         };
         let text = format!(
-            "SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {} {} {} e ON {}{lock}",
+            "SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {} {}{lock}",
             self.sql.rows("d", &WHICH),
-            self.sql.lookup_join(),
-            self.sql.event,
-            self.sql.same_event("d"),
+            self.sql.look_up_same_event("d"),
         );
         let which: Vec<Which> = changes.iter().map(|change| change.which).collect();
         let mut known = HashMap::new();
@@ -180,8 +178,9 @@ impl Inner {
         let (same, now) = (self.sql.same_event("d"), self.sql.now());
         let text = if self.sql.backend == DbBackend::MySql {
             format!(
-                "UPDATE {source} STRAIGHT_JOIN {table} e ON {same} \
-                 SET e.attempts = d.attempts, e.next_attempt_at = {now} + d.delay, e.errors = d.errors"
+                "UPDATE {source} {} \
+                 SET e.attempts = d.attempts, e.next_attempt_at = {now} + d.delay, e.errors = d.errors",
+                self.sql.look_up_same_event("d")
             )
         } else {
             format!(
@@ -208,15 +207,13 @@ impl Inner {
         let text = format!(
             "{insert} {} (shard, seq, {}, origin, attempts, next_attempt_at, errors, state, died_at, reason) \
              SELECT e.shard, e.seq, {}, e.origin, d.attempts, NULL, d.errors, d.state, {}, d.reason \
-             FROM {} {} {} e ON {} WHERE 1 = 1{ignore}",
+             FROM {} {} WHERE 1 = 1{ignore}",
             self.sql.dead,
             body(),
             body_of("e"),
             self.sql.now(),
             self.sql.rows("d", &columns),
-            self.sql.lookup_join(),
-            self.sql.event,
-            self.sql.same_event("d"),
+            self.sql.look_up_same_event("d"),
         );
         let rows = Value::from(serde_json::Value::from(rows).to_string());
         execute(txn, self.sql.statement(&text, [rows]), doing).await.map(drop)
@@ -227,14 +224,12 @@ impl Inner {
         let (insert, ignore) = self.sql.or_ignore();
         let text = format!(
             "{insert} {} (topic, partition_key, shard, parked_at) \
-             SELECT DISTINCT e.topic, e.partition_key, e.shard, {} FROM {} {} {} e ON {} \
+             SELECT DISTINCT e.topic, e.partition_key, e.shard, {} FROM {} {} \
              WHERE e.partition_key IS NOT NULL{ignore}",
             self.sql.parked,
             self.sql.now(),
             self.sql.rows("d", &WHICH),
-            self.sql.lookup_join(),
-            self.sql.event,
-            self.sql.same_event("d"),
+            self.sql.look_up_same_event("d"),
         );
         execute(txn, self.sql.statement(&text, [list(which)]), DOING).await.map(drop)
     }
@@ -266,8 +261,7 @@ impl Inner {
         let source = self.sql.rows("d", &WHICH);
         let text = match self.sql.backend {
             DbBackend::Postgres => format!("DELETE FROM {table} e USING {source} WHERE {same}"),
-            // By the primary key, row by row: nothing else is locked.
-            DbBackend::MySql => format!("DELETE e FROM {source} STRAIGHT_JOIN {table} e ON {same}"),
+            DbBackend::MySql => format!("DELETE e FROM {source} {}", self.sql.look_up_same_event("d")),
             _ => {
                 format!("DELETE FROM {table} WHERE seq IN (SELECT e.seq FROM {source} CROSS JOIN {table} e ON {same})")
             }
