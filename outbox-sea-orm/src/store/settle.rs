@@ -117,14 +117,15 @@ impl Inner {
                 }
                 Fate::Dead { attempts, error, park } => {
                     let errors = errors(&with(before, now, *attempts, error));
-                    moved.push(letter(which, *attempts, errors.as_deref(), 0, error));
+                    let key = if *park { Key::Waits } else { Key::GoesOn };
+                    moved.push(letter(which, *attempts, errors.as_deref(), 0, key, error));
                     gone.push(*which);
                     if *park {
                         parking.push(*which);
                     }
                 }
                 Fate::Parked => {
-                    moved.push(letter(which, *attempts, errors(before).as_deref(), 1, BEHIND));
+                    moved.push(letter(which, *attempts, errors(before).as_deref(), 1, Key::Waits, BEHIND));
                     gone.push(*which);
                 }
             }
@@ -201,12 +202,20 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let [shard, seq, id] = WHICH;
         let number = |name| (name, Column::Number);
-        let columns =
-            [shard, seq, id, number("attempts"), number("state"), ("errors", Column::Text), ("reason", Column::Text)];
+        let columns = [
+            shard,
+            seq,
+            id,
+            number("attempts"),
+            number("state"),
+            number("alone"),
+            ("errors", Column::Text),
+            ("reason", Column::Text),
+        ];
         let (insert, ignore) = self.sql.or_ignore();
         let text = format!(
             "{insert} {} (shard, seq, {}, origin, attempts, next_attempt_at, errors, state, died_at, reason) \
-             SELECT e.shard, e.seq, {}, e.origin, d.attempts, NULL, d.errors, d.state, {}, d.reason \
+             SELECT e.shard, e.seq, {}, CASE WHEN d.alone = 1 THEN 2 ELSE e.origin END, d.attempts, NULL, d.errors, d.state, {}, d.reason \
              FROM {} {} WHERE 1 = 1{ignore}",
             self.sql.dead,
             body(),
@@ -276,16 +285,28 @@ fn list(which: &[Which]) -> Value {
     serde_json::Value::from_iter(rows).to_string().into()
 }
 
+/// What the later events of a dead one's key do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// They wait for it, and it may come back to its old place.
+    Waits,
+    /// They go on. Should it come back together with a key that parks later, it comes behind them all the same, and
+    /// is marked as requeued from now on.
+    GoesOn,
+}
+
 /// A row for [`Inner::write_letters`].
 pub(super) fn letter(
     which: &Which,
     attempts: u32,
     errors: Option<&str>,
     state: i16,
+    key: Key,
     reason: &str,
 ) -> serde_json::Value {
     json!({
         "shard": which.shard, "seq": which.seq, "id": hex(which.id), "attempts": attempts, "state": state,
+        "alone": i16::from(key == Key::GoesOn),
         "errors": errors, "reason": clip(reason, ERROR),
     })
 }
