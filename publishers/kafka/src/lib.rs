@@ -87,10 +87,16 @@
 //! librdkafka's log goes to [`tracing`] under the target `librdkafka`. Values of settings whose name says that they
 //! are secret are in no log line, no error and no `Debug` output; payloads, keys and header values are never logged.
 
-mod config;
+mod brokers;
+mod builder;
+mod config_error;
+#[cfg(test)]
+mod config_tests;
 mod context;
+mod environment;
 mod error;
 mod feed;
+mod given;
 mod inner;
 mod pipeline;
 mod placement;
@@ -99,6 +105,7 @@ mod record;
 mod redact;
 mod rules;
 mod session;
+mod settings;
 mod settle;
 mod slot;
 mod solo;
@@ -106,7 +113,7 @@ mod sync;
 mod ticket;
 mod topics;
 
-pub use config::{Compression, KafkaPublisherBuilder};
-pub use error::ConfigError;
+pub use builder::{Compression, KafkaPublisherBuilder};
+pub use config_error::ConfigError;
 pub use publisher::KafkaPublisher;
 pub use record::headers;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use outbox_core::{Delivery, PublishError, Publisher};
 
-use crate::config::{KafkaPublisherBuilder, Settings};
-use crate::error::ConfigError;
+use crate::builder::KafkaPublisherBuilder;
+use crate::config_error::ConfigError;
 use crate::feed::{Feed, feed};
 use crate::inner::{Inner, distinct_topics};
+use crate::settings::Settings;
 use crate::topics;
 
 /// Publishes to Apache Kafka with an idempotent producer, in order per key even when the broker refuses messages.
@@ -33,7 +34,17 @@ impl KafkaPublisher {
 
     /// A publisher with own settings. `brokers` is a comma-separated list of `host:port`.
     pub fn builder(brokers: impl Into<String>) -> KafkaPublisherBuilder {
-        KafkaPublisherBuilder::new(brokers.into())
+        KafkaPublisherBuilder::new(Some(brokers.into()))
+    }
+
+    /// A publisher as the environment has it: `OUTBOX_KAFKA_BOOTSTRAP_SERVERS` must be set. See
+    /// [`KafkaPublisherBuilder::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`]; it names the variable.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        KafkaPublisherBuilder::new(None).from_env()?.build()
     }
 
     pub(crate) fn start(settings: Settings) -> Result<Self, ConfigError> {

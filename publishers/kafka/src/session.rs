@@ -12,8 +12,9 @@ use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 
+use crate::config_error::ConfigError;
 use crate::context::{Context, Notes, Reporter};
-use crate::error::{ConfigError, code_of};
+use crate::error::code_of;
 use crate::record;
 use crate::sync::lock;
 use crate::ticket::{Batch, Load, Ticket};
