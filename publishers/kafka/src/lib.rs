@@ -4,7 +4,6 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use outbox_core::Publisher;
 //! use outbox_kafka::{Compression, KafkaPublisher};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +19,7 @@
 //!     .set("sasl.username", "outbox")
 //!     .set("sasl.password", std::env::var("KAFKA_PASSWORD")?)
 //!     .build()?;
-//! publisher.check().await?;
+//! publisher.health(Duration::from_secs(2)).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -97,6 +96,7 @@ mod environment;
 mod error;
 mod feed;
 mod given;
+mod health;
 mod inner;
 mod pipeline;
 mod placement;
@@ -115,5 +115,6 @@ mod topics;
 
 pub use builder::{Compression, KafkaPublisherBuilder};
 pub use config_error::ConfigError;
+pub use health::{Cluster, Unhealthy};
 pub use publisher::KafkaPublisher;
 pub use record::headers;
