@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::services::Service;
+use crate::services::{KafkaOptions, ScramUser, Service};
 
 pub(crate) const HELP: &str = "\
 Development tasks of this workspace.
@@ -19,6 +20,10 @@ Usage: cargo xtask <task>
   services env                               print the variables that tests read, for eval \"$(..)\"
   services status                            what runs where
       --dir <folder>                         keep the servers' state there (default: target/outbox-services)
+      --kafka-listener <protocol>            with `up`: a further listener, of SSL, SASL_PLAINTEXT or SASL_SSL;
+                                             `env` prints OUTBOX_TEST_KAFKA_BROKERS_<protocol>
+      --kafka-config <file>                  with `up`: settings added to the broker's own
+      --kafka-scram <user>=<password>        with `up`: a user of SASL/SCRAM
 
   test [-- <arguments of cargo test>]        run the tests on real servers: those that the environment names, and
                                              for the others its own, which end with it
@@ -40,7 +45,7 @@ pub(crate) enum Task {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ServicesAction {
-    Up(Vec<Service>),
+    Up(Vec<Service>, KafkaOptions),
     Crash(Vec<Service>),
     Down,
     Env,
@@ -69,9 +74,13 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
 fn services(mut parser: Parser) -> anyhow::Result<Task> {
     let mut words: Vec<OsString> = Vec::new();
     let mut dir = None;
+    let mut kafka = KafkaOptions::default();
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("dir") => dir = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("kafka-listener") => kafka.listeners.push(parser.value()?.parse()?),
+            Arg::Long("kafka-config") => kafka.config = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("kafka-scram") => kafka.scram.push(parser.value()?.parse_with(ScramUser::from_str)?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
             Arg::Value(word) => words.push(word),
             other => return Err(other.unexpected().into()),
@@ -81,8 +90,9 @@ fn services(mut parser: Parser) -> anyhow::Result<Task> {
     let action = words.next().context("services: one of up, crash, down, env, status")?.string()?;
     let named = words.map(|word| word.parse_with(str::parse)).collect::<Result<Vec<Service>, _>>()?;
     let action = match (action.as_str(), named.as_slice()) {
-        ("up", []) => ServicesAction::Up(Service::ALL.to_vec()),
-        ("up", _) => ServicesAction::Up(named),
+        ("up", []) => ServicesAction::Up(Service::ALL.to_vec(), kafka),
+        ("up", _) => ServicesAction::Up(named, kafka),
+        _ if kafka != KafkaOptions::default() => bail!("services {action}: options of Kafka go with `up`"),
         ("crash", [_, ..]) => ServicesAction::Crash(named),
         ("down", []) => ServicesAction::Down,
         ("env", []) => ServicesAction::Env,
@@ -123,6 +133,7 @@ pub(crate) fn service_list(names: &str) -> anyhow::Result<Vec<Service>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::Listener;
 
     fn parsed(line: &str) -> anyhow::Result<Task> {
         parse_from(Parser::from_args(line.split_whitespace()))
@@ -130,13 +141,29 @@ mod tests {
 
     #[test]
     fn servers_are_all_unless_named() {
-        let up = |services| Task::Services { action: ServicesAction::Up(services), dir: None };
+        let up = |services| Task::Services { action: ServicesAction::Up(services, KafkaOptions::default()), dir: None };
         assert_eq!(parsed("services up").unwrap(), up(Service::ALL.to_vec()));
         assert_eq!(parsed("services up kafka postgres").unwrap(), up(vec![Service::Kafka, Service::Postgres]));
         assert!(parsed("services up oracle").is_err());
         assert!(parsed("services down kafka").is_err());
         let dir = Some("there".into());
         assert_eq!(parsed("services --dir there env").unwrap(), Task::Services { action: ServicesAction::Env, dir });
+    }
+
+    #[test]
+    fn a_broker_can_have_more_than_the_plain_listener() {
+        let line = "services up kafka --kafka-listener SSL --kafka-listener SASL_SSL --kafka-config file \
+                    --kafka-scram alice=in=Wonderland";
+        let kafka = KafkaOptions {
+            listeners: vec![Listener::Ssl, Listener::SaslSsl],
+            config: Some("file".into()),
+            scram: vec![ScramUser { name: "alice".to_owned(), password: "in=Wonderland".to_owned() }],
+        };
+        let action = ServicesAction::Up(vec![Service::Kafka], kafka);
+        assert_eq!(parsed(line).unwrap(), Task::Services { action, dir: None });
+        assert!(parsed("services up --kafka-listener TLS").is_err());
+        assert!(parsed("services up --kafka-scram alice").is_err());
+        assert!(parsed("services down --kafka-listener SSL").is_err());
     }
 
     #[test]
