@@ -29,6 +29,7 @@ Usage: cargo xtask <task>
                                              for the others its own, which end with it
       --skip <server>[,<server>]             leave out what needs these
   examples                                   run every example to its end, on servers as the tests
+  chaos [<its options>]                      run the fault suite on servers of its own; --help lists the options
   check-deps                                 which package may depend on what
 
   help                                       this text
@@ -40,6 +41,7 @@ pub(crate) enum Task {
     Services { action: ServicesAction, dir: Option<PathBuf> },
     Test { skip: Vec<Service>, arguments: Vec<OsString> },
     Examples,
+    Chaos { arguments: Vec<OsString> },
     CheckDeps,
 }
 
@@ -64,6 +66,8 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             Some("services") => services(parser),
             Some("test") => test(parser),
             Some("examples") => alone(parser, Task::Examples),
+            // All that follows is the suite's own.
+            Some("chaos") => Ok(Task::Chaos { arguments: parser.raw_args()?.collect() }),
             Some("check-deps") => alone(parser, Task::CheckDeps),
             _ => bail!("there is no task {task:?}; `cargo xtask help` lists them"),
         },
@@ -173,6 +177,12 @@ mod tests {
         assert_eq!(task, Task::Test { skip: vec![Service::MariaDb, Service::Kafka], arguments });
         assert!(parsed("test -p outbox-tests").is_err(), "an option of cargo in front of the dashes");
         assert!(parsed("test --skip oracle").is_err());
+    }
+
+    #[test]
+    fn the_fault_suite_gets_its_options() {
+        let arguments = ["--minutes", "3", "--seed", "7"].map(OsString::from).to_vec();
+        assert_eq!(parsed("chaos --minutes 3 --seed 7").unwrap(), Task::Chaos { arguments });
     }
 
     #[test]
