@@ -116,7 +116,7 @@ impl Config {
         }
     }
 
-    fn within<T: PartialOrd + fmt::Debug>(
+    fn within<T: Copy + PartialOrd + fmt::Debug>(
         &self,
         setting: Setting,
         value: T,

@@ -23,10 +23,10 @@ pub(crate) fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) ->
         let Some(setting) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
         let invalid =
             |reason: &str| ConfigError::Invalid { setting: format!("{PREFIX}{setting}"), reason: reason.to_owned() };
-        let value = value.into_string().map_err(|_| invalid("it is not Unicode"))?;
+        let value = value.into_string().map_err(|_os| invalid("it is not Unicode"))?;
         let variable = format!("{PREFIX}{setting}");
         ours.push(if setting == "DELIVERY_TIMEOUT_MS" {
-            let timeout = value.trim().parse().map_err(|_| invalid("it is not a whole number of milliseconds"))?;
+            let timeout = value.trim().parse().map_err(|_parse| invalid("it is not a whole number of milliseconds"))?;
             Variable::DeliveryTimeout(variable, Duration::from_millis(timeout))
         } else {
             Variable::Setting { variable, setting: setting.to_ascii_lowercase().replace('_', "."), value }
