@@ -12,6 +12,7 @@ mod limits;
 mod options;
 mod payload;
 mod refs;
+mod staged;
 
 use std::borrow::Cow;
 
@@ -23,6 +24,7 @@ pub use headers::{HeaderError, Headers, RESERVED_PREFIX, names};
 pub use id::EventId;
 pub use limits::{LimitError, Limits};
 pub use options::EventOptions;
+pub use staged::HasStaged;
 
 /// Something that happened to an aggregate and that others want to know.
 ///

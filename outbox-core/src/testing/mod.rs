@@ -22,4 +22,4 @@ pub use memory::{MemoryStore, Unsettled};
 pub use outcomes::{Outcomes, Reported};
 pub use recording::{Call, RecordingPublisher};
 pub use sample::message;
-pub use staged::{HasStaged, Mismatch, StagedEvents};
+pub use staged::{Mismatch, StagedEvents};

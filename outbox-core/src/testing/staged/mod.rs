@@ -3,41 +3,10 @@
 mod compare;
 mod diff;
 
-use std::borrow::Borrow;
 use std::error::Error;
 use std::fmt;
 
-use crate::event::{Envelope, EventOptions, Headers, Limits, OutboxEvent, StageError};
-
-/// What has staged events: a transaction, or its envelopes, in any container.
-pub trait HasStaged {
-    /// The events, in the order of staging.
-    fn staged_envelopes(&self) -> Vec<Envelope>;
-}
-
-impl<E: Borrow<Envelope>> HasStaged for [E] {
-    fn staged_envelopes(&self) -> Vec<Envelope> {
-        self.iter().map(|envelope| envelope.borrow().clone()).collect()
-    }
-}
-
-impl<E: Borrow<Envelope>, const N: usize> HasStaged for [E; N] {
-    fn staged_envelopes(&self) -> Vec<Envelope> {
-        self[..].staged_envelopes()
-    }
-}
-
-impl<E: Borrow<Envelope>> HasStaged for Vec<E> {
-    fn staged_envelopes(&self) -> Vec<Envelope> {
-        self[..].staged_envelopes()
-    }
-}
-
-impl<S: HasStaged + ?Sized> HasStaged for &S {
-    fn staged_envelopes(&self) -> Vec<Envelope> {
-        (**self).staged_envelopes()
-    }
-}
+use crate::event::{Envelope, EventOptions, HasStaged, Headers, Limits, OutboxEvent, StageError};
 
 /// Compares staged events with expected ones: all of them, in their order.
 ///
