@@ -251,10 +251,8 @@ mod tests {
     #[test]
     fn what_a_program_prints_says_what_to_do() {
         let source = || DbErr::Custom("connection reset".to_owned());
-        let (broken, aborted) = (
-            OutboxError::Broken { breach: Breach::EndedByDatabase },
-            OutboxError::Aborted { source: source() },
-        );
+        let (broken, aborted) =
+            (OutboxError::Broken { breach: Breach::EndedByDatabase }, OutboxError::Aborted { source: source() });
         for (error, text) in [
             (
                 DbErr::from(stage()),

@@ -97,10 +97,7 @@ pub fn record_with<'c, C: ConnectionTrait, E: OutboxEvent + ?Sized, O: FnOnce(Ev
 }
 
 /// Encodes an event whose outbox is not known yet. What depends on it follows with [`Shared::adopt`].
-pub(crate) fn encode(
-    event: &(impl OutboxEvent + ?Sized),
-    options: EventOptions,
-) -> Result<Envelope, StageError> {
+pub(crate) fn encode(event: &(impl OutboxEvent + ?Sized), options: EventOptions) -> Result<Envelope, StageError> {
     let limits = Limits::new().payload_bytes(Limits::MOST_PAYLOAD_BYTES);
     Ok(Envelope::encode(event, options, Headers::new(), &limits)?)
 }

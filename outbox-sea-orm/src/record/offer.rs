@@ -25,14 +25,14 @@ pub(super) struct Offer {
 
 #[derive(Debug)]
 enum State {
-    Offered(Envelope),
+    Offered(Box<Envelope>),
     Taken,
     Answered(Result<EventId, DbErr>),
 }
 
 impl Offer {
     pub(super) fn new(envelope: Envelope, to: Option<Arc<Shared>>) -> Self {
-        Self { to, state: Arc::new(Mutex::new(State::Offered(envelope))) }
+        Self { to, state: Arc::new(Mutex::new(State::Offered(Box::new(envelope)))) }
     }
 
     /// What the connection that took the event said, or what came of `statements`, which run with the offer.
@@ -62,7 +62,7 @@ pub(crate) fn take(outbox: &Shared) -> Option<(Envelope, Taken)> {
         return None;
     }
     match offer.replace(State::Taken) {
-        State::Offered(envelope) => Some((envelope, Taken(offer))),
+        State::Offered(envelope) => Some((*envelope, Taken(offer))),
         other => {
             offer.replace(other);
             None

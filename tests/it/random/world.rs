@@ -171,9 +171,9 @@ impl World {
         let Some((txn, staged)) = self.stalled.take() else { return };
         let is_committed = self.random.bool();
         if is_committed {
-            txn.commit().await.unwrap()
+            txn.commit().await.unwrap();
         } else {
-            txn.rollback().await.unwrap()
+            txn.rollback().await.unwrap();
         }
         for (id, step) in staged {
             self.truth.staged(id, step, false, is_committed);
