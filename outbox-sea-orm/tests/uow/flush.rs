@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use outbox_sea_orm::core::event::HeaderError;
+use outbox_sea_orm::core::event::{HeaderError, LimitError};
 use outbox_sea_orm::core::{Encoded, EventId, Headers, Limits, OutboxEvent, Shard, StageError};
 use outbox_sea_orm::migration::{Options, OutboxMigrator, Payload};
 use outbox_sea_orm::{Outbox, OutboxBuildError, OutboxError};
@@ -171,7 +171,8 @@ on_every_database! {
         txn.stage_event(&Full { bytes: Some(vec![255]) }).unwrap();
         // Nobody has looked at the tables yet, so it is the commit that fails.
         let error = txn.commit().await.unwrap_err();
-        assert!(matches!(OutboxError::of(&error), Some(OutboxError::Stage(StageError::PayloadNotText { .. }))));
+        let Some(OutboxError::Stage(error)) = OutboxError::of(&error) else { panic!("{error}") };
+        assert!(matches!(error.reason(), StageError::PayloadNotText { .. }));
         let txn = outbox.begin().await.unwrap();
         let error = txn.stage_event(&Full { bytes: Some(vec![255]) }).unwrap_err();
         assert!(matches!(error.reason(), StageError::PayloadNotText { .. }));
@@ -197,7 +198,7 @@ on_every_database! {
 
         limits.events_per_transaction = 0;
         let error = db.builder().await.limits(limits).build().unwrap_err();
-        assert!(matches!(error, OutboxBuildError::Limit { limit: "events_per_transaction", .. }));
+        assert!(matches!(error, OutboxBuildError::Limit(LimitError { limit: "events_per_transaction", .. })));
         let error = db.builder().await.table_prefix("a b").build().unwrap_err();
         assert!(matches!(error, OutboxBuildError::Name(_)));
     }

@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, TransactionSession, TransactionTrait};
 
-use crate::fixtures::{Thing, texts, waits};
+use crate::fixtures::{Thing, early, texts, waits};
 
 /// The slots that somebody holds.
 async fn held(conn: &impl TransactionTrait) -> Vec<i64> {

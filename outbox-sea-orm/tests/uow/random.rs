@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sea_orm::{ConnectionTrait, DbBackend};
 
-use crate::fixtures::{Db, Seen, Thing, both, put};
+use crate::fixtures::{Db, Seen, Thing, both, early, put};
 
 #[derive(Debug, Clone)]
 enum Op {

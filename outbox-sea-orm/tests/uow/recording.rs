@@ -3,7 +3,7 @@
 use outbox_sea_orm::{StageError, record, record_with};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
-use crate::fixtures::{Seen, Thing, both, put, texts};
+use crate::fixtures::{Seen, Thing, both, early, put, texts};
 
 on_every_database! {
     async fn it_shares_the_fate_of_a_foreign_transaction(db) {
@@ -39,7 +39,7 @@ on_every_database! {
         assert_eq!(db.seen().await, Seen::both(&[]));
     }
 
-    async fn through_a_generic_connection_it_overtakes_what_is_staged(db) {
+    async fn through_a_generic_connection_it_keeps_its_place_among_what_is_staged(db) {
         let outbox = db.outbox().await;
         let txn = outbox.begin().await.unwrap();
         both(&txn, "a").await.unwrap();
@@ -48,10 +48,10 @@ on_every_database! {
         txn.flush().await.unwrap();
         record(&txn, &Thing::new("d")).await.unwrap();
         txn.commit().await.unwrap();
-        assert_eq!(db.seen().await.events, ["b", "a", "c", "d"]);
+        assert_eq!(db.seen().await.events, ["a", "b", "c", "d"]);
     }
 
-    async fn through_the_transaction_itself_it_keeps_the_order(db) {
+    async fn what_is_flushed_early_keeps_the_order(db) {
         let outbox = db.outbox().await;
         let txn = outbox.begin().await.unwrap();
         both(&txn, "a").await.unwrap();

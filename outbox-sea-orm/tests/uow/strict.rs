@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use outbox_sea_orm::Outbox;
 use sea_orm::{ConnectionTrait, Statement};
 
-use crate::fixtures::{Db, Seen, Thing, waits};
+use crate::fixtures::{Db, Seen, Thing, early, waits};
 
 async fn strict(db: &Db) -> Outbox {
     db.builder().await.strict().build().unwrap()
