@@ -171,19 +171,19 @@ on_every_database! {
         txn.stage_event(&Full { bytes: Some(vec![255]) }).unwrap();
         // Nobody has looked at the tables yet, so it is the commit that fails.
         let error = txn.commit().await.unwrap_err();
-        let Some(OutboxError::Stage(error)) = OutboxError::of(&error) else { panic!("{error}") };
-        assert!(matches!(error.reason(), StageError::PayloadNotText { .. }));
+        assert!(matches!(OutboxError::of(&error), Some(OutboxError::Stage(_))), "{error}");
+        let refused = outbox_sea_orm::StageError::of(&error).unwrap();
+        assert!(matches!(refused.reason(), StageError::PayloadNotText { .. }));
         let txn = outbox.begin().await.unwrap();
-        let error = txn.stage_event(&Full { bytes: Some(vec![255]) }).unwrap_err();
-        assert!(matches!(error.reason(), StageError::PayloadNotText { .. }));
+        for bytes in [vec![255], b"a\0b".to_vec()] {
+            let error = txn.stage_event(&Full { bytes: Some(bytes) }).unwrap_err();
+            assert!(matches!(error.reason(), StageError::PayloadNotText { .. }));
+        }
         txn.commit().await.unwrap();
     }
 
     async fn limits_are_checked_at_staging(db) {
-        let mut limits = Limits::default();
-        limits.events_per_transaction = 2;
-        limits.payload_bytes = 10;
-        let outbox = db.builder().await.limits(limits.clone()).build().unwrap();
+        let outbox = db.builder().await.limits(Limits::new().events_per_transaction(2).payload_bytes(10)).build().unwrap();
         let txn = outbox.begin().await.unwrap();
         let error = txn.stage_event(&Thing::new("123456789")).unwrap_err();
         assert!(matches!(error.reason(), StageError::PayloadTooLarge { bytes: 11, limit: 10, .. }));
@@ -196,8 +196,7 @@ on_every_database! {
         txn.commit().await.unwrap();
         assert_eq!(number(&outbox, "SELECT COUNT(*) FROM outbox_event").await, 1);
 
-        limits.events_per_transaction = 0;
-        let error = db.builder().await.limits(limits).build().unwrap_err();
+        let error = db.builder().await.limits(Limits::new().events_per_transaction(0)).build().unwrap_err();
         assert!(matches!(error, OutboxBuildError::Limit(LimitError { limit: "events_per_transaction", .. })));
         let error = db.builder().await.table_prefix("a b").build().unwrap_err();
         assert!(matches!(error, OutboxBuildError::Name(_)));

@@ -19,6 +19,7 @@ mod gate;
 mod hooks;
 mod random;
 mod recording;
+mod refused;
 mod schema;
 mod strict;
 mod tracing_context;

@@ -1,7 +1,10 @@
 //! Events that are written at once, through any connection.
 
-use outbox_sea_orm::{StageError, record, record_with};
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use futures_util::FutureExt;
+use outbox_sea_orm::core::{Headers, Limits, StageError as Refused};
+use outbox_sea_orm::migration::{Options, OutboxMigrator};
+use outbox_sea_orm::{OutboxError, StageError, record, record_with};
+use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 
 use crate::fixtures::{Seen, Thing, both, early, put, texts};
 
@@ -49,6 +52,66 @@ on_every_database! {
         record(&txn, &Thing::new("d")).await.unwrap();
         txn.commit().await.unwrap();
         assert_eq!(db.seen().await.events, ["a", "b", "c", "d"]);
+    }
+
+    async fn through_a_transaction_with_its_own_settings_it_has_these(db) {
+        // As a hook sees it.
+        async fn hook<C: ConnectionTrait>(conn: &C, label: &str) -> Result<(), DbErr> {
+            put(conn, label).await?;
+            let thing = Thing::new(label);
+            record_with(conn, &thing, |options| options.header("own", 1).header("both", "call")).await.map(drop)
+        }
+        // Other tables and limits than the function knows, and a pool of one has no other connection.
+        let builder = db.builder().await.table_prefix("shop").limits(Limits::new().payload_bytes(10));
+        let ambient = |headers: &mut Headers| {
+            headers.set("both", "ambient")?;
+            headers.set("tenant-id", "t1")
+        };
+        let outbox = builder.ambient_headers(ambient).build().unwrap();
+        OutboxMigrator::new(Options::default().prefix("shop").unwrap()).up(outbox.inner()).await.unwrap();
+        let txn = outbox.begin().await.unwrap();
+        both(&txn, "a").await.unwrap();
+        hook(&txn, "b").await.unwrap();
+        let inner = txn.begin().await.unwrap();
+        hook(&inner, "lost").await.unwrap();
+        inner.rollback().await.unwrap();
+        let inner = txn.begin().await.unwrap();
+        hook(&inner, "c").await.unwrap();
+        assert_eq!(OutboxError::of(&record(&txn, &Thing::new("x")).await.unwrap_err()).unwrap().to_string(),
+            "a savepoint inside this transaction is still open: stage through it, or close it first");
+        inner.commit().await.unwrap();
+        // The outbox that is named may be another one with the same tables, but not with others.
+        let twin = db.builder().await.table_prefix("shop").build().unwrap();
+        twin.record(&txn, &Thing::new("d")).await.unwrap();
+        let stranger = db.outbox().await;
+        stranger.record(&txn, &Thing::new("strange")).await.unwrap();
+        both(&txn, "e").await.unwrap();
+        let error = record(&txn, &Thing::new("123456789")).await.unwrap_err();
+        assert!(matches!(StageError::of(&error).unwrap().reason(), Refused::PayloadTooLarge { limit: 10, .. }));
+        assert_eq!(txn.staged().len(), 5);
+        let (wake, before) = (outbox.wake(), texts(&txn, "SELECT payload FROM shop_event").await);
+        assert!(before.is_empty() && wake.woken().now_or_never().is_none());
+        txn.commit().await.unwrap();
+        wake.woken().await;
+        let events = texts(&outbox, "SELECT payload FROM shop_event ORDER BY seq").await;
+        assert_eq!(events, ["a", "b", "c", "d", "e"].map(|label| format!("\"{label}\"")));
+        assert_eq!(db.seen().await.events, ["strange"]);
+        let headers = texts(&outbox, "SELECT headers FROM shop_event ORDER BY seq").await;
+        assert_eq!(headers[1], r#"[["both","call"],["tenant-id","t1"],["own","1"]]"#);
+    }
+
+    async fn through_an_outbox_it_is_a_commit_of_its_own_that_wakes(db) {
+        let outbox = db.outbox().await;
+        let wake = outbox.wake();
+        record(&outbox, &Thing::new("a")).await.unwrap();
+        wake.woken().await;
+        // The outbox has read about its tables now, and does not ask again.
+        outbox.execute_unprepared("DELETE FROM outbox_meta").await.unwrap();
+        record(&outbox, &Thing::new("b")).await.unwrap();
+        outbox.record(&outbox, &Thing::new("c")).await.unwrap();
+        assert_eq!(db.seen().await.events, ["a", "b", "c"]);
+        let error = record(outbox.inner(), &Thing::new("d")).await.unwrap_err();
+        assert!(matches!(OutboxError::of(&error), Some(OutboxError::Schema(_))), "{error}");
     }
 
     async fn what_is_flushed_early_keeps_the_order(db) {

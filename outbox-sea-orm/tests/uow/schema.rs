@@ -13,7 +13,9 @@ on_every_database! {
         both(&txn, "a").await.unwrap();
         let error = txn.commit().await.unwrap_err();
         assert!(matches!(OutboxError::of(&error), Some(OutboxError::Schema(CheckError::Missing { .. }))), "{error}");
-        assert!(error.to_string().contains("outbox-migrate --prefix nowhere up"), "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with("Error converting `staged events` into `rows of the outbox`: the outbox tables"), "{text}");
+        assert!(text.contains("outbox-migrate --prefix nowhere up"), "{text}");
         assert_eq!(commit_outcome(&error), CommitOutcome::RolledBack);
         assert_eq!(db.seen().await, Seen::both(&[]));
         outbox.check().await.unwrap_err();
