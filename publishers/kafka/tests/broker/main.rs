@@ -14,6 +14,7 @@ mod outage;
 mod own;
 mod records;
 mod rights;
+mod secrets;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
