@@ -13,6 +13,7 @@ mod order;
 mod outage;
 mod own;
 mod records;
+mod replaced;
 mod rights;
 mod secrets;
 mod support;
