@@ -1,7 +1,7 @@
 //! What librdkafka tells us: reports, errors and log lines.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rdkafka::ClientContext;
@@ -65,6 +65,8 @@ impl Notes {
 pub(crate) struct Context<R> {
     pub(crate) reporter: Arc<R>,
     pub(crate) notes: Arc<Notes>,
+    /// Messages that librdkafka has and has not reported. Its own count takes log lines for messages.
+    pub(crate) held: AtomicUsize,
     /// Set when the brokers turn out to belong to another cluster than before. librdkafka tells by its log alone.
     pub(crate) other_cluster: Arc<AtomicBool>,
 }
@@ -113,6 +115,7 @@ impl<R: Reporter> ProducerContext for Context<R> {
     type DeliveryOpaque = Box<Load>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, load: Box<Load>) {
+        self.held.fetch_sub(1, Ordering::AcqRel);
         let ticket = Ticket(load);
         let report = AssertUnwindSafe(|| match result {
             Ok(message) => {

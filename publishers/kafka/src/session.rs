@@ -107,6 +107,7 @@ impl<L: Lane> Session<L> {
         let context = Context {
             reporter: Arc::clone(&lane),
             notes: Arc::clone(notes),
+            held: AtomicUsize::new(0),
             other_cluster: Arc::clone(&other_cluster),
         };
         let producer: Producer<L> = config
@@ -171,14 +172,14 @@ impl<L: Lane> Session<L> {
         const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
         let mut looked = Instant::now();
         loop {
-            if self.flushes.load(Ordering::Acquire) > 0 && producer.in_flight_count() > 0 {
+            if self.flushes.load(Ordering::Acquire) > 0 && held(producer) > 0 {
                 // Makes librdkafka send what it has; what it returns is about messages that are still under way.
                 drop(producer.flush(Duration::from_millis(2)));
             } else {
                 producer.poll(SLICE);
             }
             if let Some((_, text)) = producer.client().fatal_error() {
-                return Ending::Fatal(text);
+                return Ending::Fatal(producer.context().notes.hide(&text));
             }
             if self.other_cluster.load(Ordering::Acquire) {
                 return Ending::OtherCluster;
@@ -211,6 +212,11 @@ impl Drop for Flushing<'_> {
     }
 }
 
+/// How many messages librdkafka has not reported.
+fn held<L: Lane>(producer: &Producer<L>) -> usize {
+    producer.context().held.load(Ordering::Acquire)
+}
+
 /// Collects the report of every message that librdkafka still holds.
 ///
 /// What was not sent is purged at once and again: requests that fail meanwhile go back to the queue. What is in
@@ -224,16 +230,16 @@ fn drain<L: Lane>(producer: &Producer<L>, ending: &Ending) {
     };
     let started = Instant::now();
     producer.purge(PurgeConfig::default().queue());
-    while producer.in_flight_count() > 0 {
+    while held(producer) > 0 {
         if started.elapsed() >= grace + HARD_LIMIT {
-            tracing::error!(left = producer.in_flight_count(), "librdkafka did not give back all messages");
+            tracing::error!(left = held(producer), "librdkafka did not give back all messages");
             return;
         }
         producer.poll(Duration::from_millis(5));
         let purge = PurgeConfig::default().queue();
         producer.purge(if started.elapsed() >= grace { purge.inflight() } else { purge });
     }
-    // The count reaches zero when the last report is taken off the queue; this hands out log lines and late errors.
+    // This hands out log lines and late errors.
     producer.poll(Duration::ZERO);
 }
 
@@ -260,7 +266,10 @@ pub(crate) fn send<L: Lane>(producer: &Producer<L>, mut ticket: Ticket) -> Resul
         .headers(record::owned_headers(&message));
     record.key = envelope.key.as_deref();
     record.payload = envelope.payload.as_deref();
+    let held = &producer.context().held;
+    held.fetch_add(1, Ordering::AcqRel);
     producer.send(record).map_err(|(error, record)| {
+        held.fetch_sub(1, Ordering::AcqRel);
         let mut ticket = Ticket(record.delivery_opaque);
         ticket.sent = false;
         (code_of(&error), ticket)

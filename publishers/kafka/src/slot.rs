@@ -55,9 +55,9 @@ impl<L: Lane> Slot<L> {
         Ok(session)
     }
 
-    /// Ends the session, if there is one.
+    /// Ends the session, if there is one. What comes from now on gets another.
     pub(crate) fn stop(&self, ending: impl FnOnce() -> Ending) {
-        if let Some(session) = &lock(&self.state).session {
+        if let Some(session) = lock(&self.state).session.take() {
             session.stop(ending());
         }
     }

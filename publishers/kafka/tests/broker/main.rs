@@ -13,7 +13,9 @@ mod order;
 mod outage;
 mod own;
 mod records;
+mod replaced;
 mod rights;
+mod secrets;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;

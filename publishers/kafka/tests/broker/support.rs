@@ -72,6 +72,15 @@ pub(crate) async fn delete_topic(brokers: &str, name: &str) {
     assert!(gone.iter().all(Result::is_ok), "{gone:?}");
 }
 
+pub(crate) async fn topic_exists(brokers: &str, name: &str) -> bool {
+    let (brokers, name) = (brokers.to_owned(), name.to_owned());
+    let look = move || {
+        let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+        client.fetch_metadata(Some(&name), Duration::from_secs(10)).unwrap().topics()[0].error().is_none()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap()
+}
+
 /// Lets a topic take messages of up to 1 MB.
 pub(crate) async fn raise_limit(brokers: &str, name: &str) {
     let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set("max.message.bytes", "1000000");
