@@ -37,7 +37,7 @@ pub(super) struct Tables {
     pub(super) pending: BTreeMap<i64, PendingRow>,
     pub(super) scheduled: BTreeSet<(Duration, Uuid)>,
     pub(super) scheduled_events: BTreeMap<Uuid, Envelope>,
-    pub(super) dead: BTreeMap<Uuid, DeadLetter>,
+    pub(super) dead: BTreeMap<Uuid, DeadRow>,
     pub(super) parked: BTreeSet<OrderKey>,
     pub(super) last_seq: i64,
     pub(super) uncommitted: BTreeSet<i64>,
@@ -59,6 +59,12 @@ pub(super) struct PendingRow {
     pub(super) attempts: u32,
     pub(super) not_before: Option<Duration>,
     pub(super) rejections: Vec<Rejection>,
+}
+
+#[derive(Debug)]
+pub(super) struct DeadRow {
+    pub(super) letter: DeadLetter,
+    pub(super) origin: Origin,
 }
 
 impl MemoryStore {
@@ -108,7 +114,7 @@ impl MemoryStore {
     /// All dead letters, and events of parked keys.
     #[must_use]
     pub fn dead(&self) -> Vec<DeadLetter> {
-        self.tables().dead.values().cloned().collect()
+        self.tables().dead.values().map(|row| row.letter.clone()).collect()
     }
 
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -263,6 +269,8 @@ impl Tables {
             let at = i64::try_from(self.now.as_micros()).unwrap_or(i64::MAX);
             match fate {
                 Fate::Delivered => drop(self.pending.remove(&seq)),
+                // An operator has put events back since they were judged.
+                _ if !current => {}
                 Fate::Retry { attempts, delay, error } => {
                     if let Some(row) = self.pending.get_mut(&seq) {
                         row.attempts = attempts;
@@ -277,12 +285,12 @@ impl Tables {
                         &error,
                         Some(Rejection { at, attempt: attempts, error: error.clone() }),
                     );
-                    if park && let Some(key) = self.dead.get(id.as_uuid()).and_then(|dead| dead.envelope.order_key()) {
+                    let buried = self.dead.get(id.as_uuid()).map(|dead| &dead.letter.envelope);
+                    if park && let Some(key) = buried.and_then(Envelope::order_key) {
                         self.parked.insert(key);
                     }
                 }
-                Fate::Parked if current => self.bury(seq, DeadState::Parked, "behind a dead event of its key", None),
-                Fate::Parked => {}
+                Fate::Parked => self.bury(seq, DeadState::Parked, "behind a dead event of its key", None),
             }
         }
         (shard, if current { Settled::Done } else { Settled::Regenerated })
@@ -303,7 +311,7 @@ impl Tables {
             reason: reason.to_owned(),
             envelope: row.envelope,
         };
-        self.dead.insert(*letter.envelope.id.as_uuid(), letter);
+        self.dead.insert(*letter.envelope.id.as_uuid(), DeadRow { letter, origin: row.origin });
     }
 
     fn promote(&mut self, processor: Uuid, leases: &[Lease], limit: u32) -> Option<Duration> {
