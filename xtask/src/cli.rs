@@ -24,6 +24,8 @@ Usage: cargo xtask <task>
                                              for the others its own, which end with it
       --skip <server>[,<server>]             leave out what needs these
   examples                                   run every example to its end, on servers as the tests
+  simulate [--seeds <n>] [--seed <s>]        run the engine against faults in memory, on every core: n seeds, from 0 or
+                                             from s on, or s alone; 20000 unless said otherwise
   check-deps                                 which package may depend on what
 
   help                                       this text
@@ -36,6 +38,7 @@ pub(crate) enum Task {
     Test { skip: Vec<Service>, arguments: Vec<OsString> },
     Examples,
     CheckDeps,
+    Simulate { first: Option<u64>, count: Option<u64> },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +62,7 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             Some("services") => services(parser),
             Some("test") => test(parser),
             Some("examples") => alone(parser, Task::Examples),
+            Some("simulate") => simulate(parser),
             Some("check-deps") => alone(parser, Task::CheckDeps),
             _ => bail!("there is no task {task:?}; `cargo xtask help` lists them"),
         },
@@ -107,6 +111,22 @@ fn test(mut parser: Parser) -> anyhow::Result<Task> {
     Ok(Task::Test { skip, arguments })
 }
 
+fn simulate(mut parser: Parser) -> anyhow::Result<Task> {
+    let (mut first, mut count) = (None, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("seed") => first = Some(parser.value()?.parse().context("--seed")?),
+            Arg::Long("seeds") => count = Some(parser.value()?.parse().context("--seeds")?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if count == Some(0) {
+        bail!("--seeds 0 would show nothing");
+    }
+    Ok(Task::Simulate { first, count })
+}
+
 fn alone(mut parser: Parser, task: Task) -> anyhow::Result<Task> {
     match parser.next()? {
         None => Ok(task),
@@ -146,6 +166,17 @@ mod tests {
         assert_eq!(task, Task::Test { skip: vec![Service::MariaDb, Service::Kafka], arguments });
         assert!(parsed("test -p outbox-tests").is_err(), "an option of cargo in front of the dashes");
         assert!(parsed("test --skip oracle").is_err());
+    }
+
+    #[test]
+    fn seeds_are_numbers() {
+        let simulate = |first, count| Task::Simulate { first, count };
+        assert_eq!(parsed("simulate").unwrap(), simulate(None, None));
+        assert_eq!(parsed("simulate --seed 7").unwrap(), simulate(Some(7), None));
+        assert_eq!(parsed("simulate --seeds 1000 --seed 7").unwrap(), simulate(Some(7), Some(1000)));
+        assert!(parsed("simulate 7").is_err());
+        assert!(parsed("simulate --seed seven").is_err());
+        assert!(parsed("simulate --seeds 0").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod examples;
 mod interrupt;
 mod servers;
 mod services;
+mod simulate;
 mod supervise;
 mod test;
 mod workspace;
@@ -39,5 +40,6 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::Test { skip, arguments } => test::run(skip, &arguments),
         Task::Examples => examples::run(),
         Task::CheckDeps => deps::check(),
+        Task::Simulate { first, count } => simulate::run(first, count),
     }
 }

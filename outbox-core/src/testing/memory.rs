@@ -10,8 +10,8 @@ use crate::event::{Envelope, OrderKey};
 use crate::message::{Message, Origin};
 use crate::shard::Shard;
 use crate::store::{
-    Change, DeadLetter, DeadState, Fate, LaneRead, LaneRows, LaneSettle, Lease, LeaseReply, LeaseRequest, ReadReply,
-    ReadRequest, Rejection, Revisit, Row, SettleReply, SettleRequest, Settled, Store, StoreError,
+    Change, DeadLetter, DeadState, Fate, LaneRead, LaneRows, LaneSettle, Lease, LeaseReply, LeaseRequest, Reach,
+    ReadReply, ReadRequest, Rejection, Revisit, Row, SettleReply, SettleRequest, Settled, Store, StoreError,
 };
 
 /// The outbox's tables in memory, with the same contract as those in a database.
@@ -33,7 +33,7 @@ pub struct Unsettled {
 pub(super) struct Tables {
     pub(super) now: Duration,
     pub(super) shards: BTreeMap<Shard, ShardRow>,
-    pub(super) processors: BTreeMap<Uuid, Duration>,
+    pub(super) processors: BTreeMap<Uuid, (Duration, Reach)>,
     pub(super) pending: BTreeMap<i64, PendingRow>,
     pub(super) scheduled: BTreeSet<(Duration, Uuid)>,
     pub(super) scheduled_events: BTreeMap<Uuid, Envelope>,
@@ -169,11 +169,11 @@ impl Tables {
 
     fn lease(&mut self, request: &LeaseRequest) -> LeaseReply {
         let (me, until) = (request.processor, self.now + request.ttl);
-        self.processors.retain(|_, alive_until| *alive_until > self.now);
+        self.processors.retain(|_, (alive_until, _)| *alive_until > self.now);
         if request.leaving {
             self.processors.remove(&me);
         } else {
-            self.processors.insert(me, until);
+            self.processors.insert(me, (until, request.reach));
         }
         for (shard, row) in &mut self.shards {
             if row.owner == Some(me) {
@@ -184,7 +184,8 @@ impl Tables {
                 }
             }
         }
-        let fair_share = self.shards.len().div_ceil(self.processors.len().max(1));
+        let living: Vec<(Uuid, Reach)> = self.processors.iter().map(|(id, (_, reach))| (*id, *reach)).collect();
+        let fair_share = Reach::fair_share(self.shards.len(), me, &living);
         let most = if request.leaving { 0 } else { fair_share.min(request.most) };
         let mut owned = self.shards.values().filter(|row| row.owner == Some(me)).count();
         for row in self.shards.values_mut() {

@@ -52,7 +52,7 @@ impl Admin for MemoryStore {
             dead_up_to_10_000: tables.dead.len().min(10_000) as u64,
             parked_keys_up_to_10_000: tables.parked.len().min(10_000) as u64,
             oldest_pending: tables.pending.values().map(|row| tables.age(row.envelope.created_at)).max(),
-            processors: tables.processors.values().filter(|until| **until > tables.now).count() as u32,
+            processors: tables.processors.values().filter(|(until, _)| *until > tables.now).count() as u32,
             free_shards: tables.shards.values().filter(|row| row.owner.is_none() || row.until <= tables.now).count()
                 as u32,
         })

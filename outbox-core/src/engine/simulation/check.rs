@@ -1,8 +1,10 @@
 use std::collections::{HashMap, HashSet};
 
-use super::world::{ORDERED, WINDOW, World};
+use super::nodes::at_once;
+use super::world::{MOST_ATTEMPTS, ORDERED, WINDOW, World};
 use crate::event::EventId;
 use crate::retry::OnDeath;
+use crate::store::{Admin, DeadState};
 
 impl World {
     /// Holds the broker's log against what was committed.
@@ -16,10 +18,26 @@ impl World {
         for id in &delivered {
             assert!(committed.contains(id), "phantom {id}");
         }
+        self.check_dead();
         assert_eq!(self.wrongly_dead, 0, "only what the broker rejects may die");
         assert!(self.repeats() <= self.excuses * WINDOW, "{} repeats, {} excuses", self.repeats(), self.excuses);
         for (key, events) in self.committed.iter().filter(|(key, _)| **key < ORDERED) {
             self.check_order(*key, events);
+        }
+    }
+
+    /// What is dead was rejected often enough since an operator last put it back, and what is parked can be found.
+    fn check_dead(&self) {
+        let parked = at_once(self.store.parked_keys(None, u32::MAX)).unwrap();
+        for letter in self.store.dead() {
+            let id = letter.envelope.id;
+            if letter.state == DeadState::Parked {
+                let key = letter.envelope.order_key();
+                assert!(key.is_some_and(|key| parked.contains(&key)), "{id} is behind a key that is not parked");
+            } else if !self.given_up.contains(&id) {
+                let rejections = self.rejections.get(&id).copied().unwrap_or(0);
+                assert!(rejections >= MOST_ATTEMPTS, "{id} is dead after {rejections} rejections");
+            }
         }
     }
 
@@ -36,7 +54,8 @@ impl World {
         let mut seen = HashSet::new();
         let mut last = None;
         for (id, _) in self.delivered.iter().filter(|(_, of)| *of == key) {
-            let requeued = self.on_death == OnDeath::Continue && self.was_poison.contains(id);
+            let died_alone = self.on_death == OnDeath::Continue && self.was_poison.contains(id);
+            let requeued = died_alone || self.given_up.contains(id);
             if requeued || self.delayed.contains(id) || !seen.insert(*id) {
                 continue;
             }
