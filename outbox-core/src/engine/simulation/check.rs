@@ -2,9 +2,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::nodes::at_once;
 use super::world::{MOST_ATTEMPTS, ORDERED, WINDOW, World};
-use crate::event::EventId;
+use crate::event::{EventId, OrderKey};
 use crate::retry::OnDeath;
-use crate::store::{Admin, DeadState};
+use crate::store::{Admin, DeadState, Fate, SettleRequest};
 
 impl World {
     /// Holds the broker's log against what was committed.
@@ -23,6 +23,38 @@ impl World {
         assert!(self.repeats() <= self.excuses * WINDOW, "{} repeats, {} excuses", self.repeats(), self.excuses);
         for (key, events) in self.committed.iter().filter(|(key, _)| **key < ORDERED) {
             self.check_order(*key, events);
+        }
+    }
+
+    /// The ordered events of which a settle says that they are delivered. Looked at in some of the runs.
+    pub(super) fn delivered_of(&self, request: &SettleRequest) -> Vec<(OrderKey, i64)> {
+        if !self.audit {
+            return Vec::new();
+        }
+        let changes = request.lanes.iter().flat_map(|lane| &lane.changes);
+        let delivered: HashSet<i64> =
+            changes.filter(|change| change.fate == Fate::Delivered).map(|change| change.seq).collect();
+        let pending = at_once(self.store.pending(0, u32::MAX)).unwrap();
+        // Delayed and requeued events have numbers above those of transactions that are still open.
+        let staged =
+            |id: &EventId| !self.delayed.contains(id) && !self.was_poison.contains(id) && !self.given_up.contains(id);
+        let found = pending.into_iter().filter(|event| delivered.contains(&event.seq));
+        let ordered = found.filter(|event| staged(&event.envelope.id));
+        ordered.filter_map(|event| Some((event.envelope.order_key()?, event.seq))).collect()
+    }
+
+    /// What is settled of a key is a prefix of it: after a crash, nothing that was published before something that is
+    /// gone can be published again behind it.
+    pub(super) fn check_prefix(&self, delivered: &[(OrderKey, i64)]) {
+        if delivered.is_empty() {
+            return;
+        }
+        let pending = at_once(self.store.pending(0, u32::MAX)).unwrap();
+        let gone = delivered.iter().filter(|(_, seq)| pending.iter().all(|event| event.seq != *seq));
+        for (key, seq) in gone {
+            let before =
+                pending.iter().find(|event| event.seq < *seq && event.envelope.order_key().as_ref() == Some(key));
+            assert!(before.is_none(), "{seq} of {key:?} is settled before {before:?}");
         }
     }
 

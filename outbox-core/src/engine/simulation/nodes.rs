@@ -110,7 +110,10 @@ impl World {
                     let innocent = !self.was_poison.contains(&change.id);
                     self.wrongly_dead += usize::from(innocent && matches!(change.fate, Fate::Dead { .. }));
                 }
-                Event::Settled(answer(fault, store.settle(request)))
+                let delivered = self.delivered_of(&request);
+                let answer = answer(fault, store.settle(request));
+                self.check_prefix(&delivered);
+                Event::Settled(answer)
             }
             Effect::Promote(leases) => Event::Promoted(answer(fault, store.promote(id, &leases, 10))),
             Effect::Check => {

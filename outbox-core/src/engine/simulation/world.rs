@@ -105,6 +105,8 @@ pub(super) struct World {
     pub(super) wrongly_dead: usize,
     /// Events by which nodes may have lost track of what they published.
     pub(super) excuses: usize,
+    /// Whether each settle is held against what is pending, which takes long.
+    pub(super) audit: bool,
     /// All that the engines wanted, for those who ask.
     pub(super) trace: Option<Vec<String>>,
 }
@@ -140,6 +142,7 @@ impl World {
             delivered: Vec::new(),
             wrongly_dead: 0,
             excuses: 0,
+            audit: seed % 4 < 2,
             trace: None,
         };
         for node in 0..NODES {
