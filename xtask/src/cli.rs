@@ -30,6 +30,8 @@ Usage: cargo xtask <task>
       --skip <server>[,<server>]             leave out what needs these
   examples                                   run every example to its end, on servers as the tests
   chaos [<its options>]                      run the fault suite on servers of its own; --help lists the options
+  simulate [--seeds <n>] [--seed <s>]        run the engine against faults in memory, on every core: n seeds, from 0 or
+                                             from s on, or s alone; 20000 unless said otherwise
   check-deps                                 which package may depend on what
 
   help                                       this text
@@ -43,6 +45,7 @@ pub(crate) enum Task {
     Examples,
     Chaos { arguments: Vec<OsString> },
     CheckDeps,
+    Simulate { first: Option<u64>, count: Option<u64> },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +71,7 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             Some("examples") => alone(parser, Task::Examples),
             // All that follows is the suite's own.
             Some("chaos") => Ok(Task::Chaos { arguments: parser.raw_args()?.collect() }),
+            Some("simulate") => simulate(parser),
             Some("check-deps") => alone(parser, Task::CheckDeps),
             _ => bail!("there is no task {task:?}; `cargo xtask help` lists them"),
         },
@@ -119,6 +123,22 @@ fn test(mut parser: Parser) -> anyhow::Result<Task> {
         }
     }
     Ok(Task::Test { skip, arguments })
+}
+
+fn simulate(mut parser: Parser) -> anyhow::Result<Task> {
+    let (mut first, mut count) = (None, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("seed") => first = Some(parser.value()?.parse().context("--seed")?),
+            Arg::Long("seeds") => count = Some(parser.value()?.parse().context("--seeds")?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if count == Some(0) {
+        bail!("--seeds 0 would show nothing");
+    }
+    Ok(Task::Simulate { first, count })
 }
 
 fn alone(mut parser: Parser, task: Task) -> anyhow::Result<Task> {
@@ -183,6 +203,17 @@ mod tests {
     fn the_fault_suite_gets_its_options() {
         let arguments = ["--minutes", "3", "--seed", "7"].map(OsString::from).to_vec();
         assert_eq!(parsed("chaos --minutes 3 --seed 7").unwrap(), Task::Chaos { arguments });
+    }
+
+    #[test]
+    fn seeds_are_numbers() {
+        let simulate = |first, count| Task::Simulate { first, count };
+        assert_eq!(parsed("simulate").unwrap(), simulate(None, None));
+        assert_eq!(parsed("simulate --seed 7").unwrap(), simulate(Some(7), None));
+        assert_eq!(parsed("simulate --seeds 1000 --seed 7").unwrap(), simulate(Some(7), Some(1000)));
+        assert!(parsed("simulate 7").is_err());
+        assert!(parsed("simulate --seed seven").is_err());
+        assert!(parsed("simulate --seeds 0").is_err());
     }
 
     #[test]

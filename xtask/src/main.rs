@@ -12,6 +12,7 @@ mod examples;
 mod interrupt;
 mod servers;
 mod services;
+mod simulate;
 mod supervise;
 mod test;
 mod workspace;
@@ -41,5 +42,6 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::Examples => examples::run(),
         Task::Chaos { arguments } => chaos::run(&arguments),
         Task::CheckDeps => deps::check(),
+        Task::Simulate { first, count } => simulate::run(first, count),
     }
 }

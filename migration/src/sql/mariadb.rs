@@ -69,7 +69,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
         table(
             Table::Processor,
             "id BINARY(16) NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL, started_at BIGINT NOT NULL, \
-             alive_until BIGINT NOT NULL, state LONGTEXT NOT NULL"
+             alive_until BIGINT NOT NULL, reach SMALLINT NOT NULL DEFAULT 0, state LONGTEXT NOT NULL"
                 .to_owned(),
         ),
         table(Table::Lock, "slot SMALLINT NOT NULL PRIMARY KEY".to_owned()),

@@ -85,7 +85,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
             Table::Processor,
             format!(
                 "id uuid PRIMARY KEY, name {NAME}, started_at bigint NOT NULL, alive_until bigint NOT NULL, \
-                 state {NAME}"
+                 reach smallint NOT NULL DEFAULT 0, state {NAME}"
             ),
             HOT,
         ),

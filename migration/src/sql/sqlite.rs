@@ -67,7 +67,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
         table(
             Table::Processor,
             "id BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, started_at INTEGER NOT NULL, \
-             alive_until INTEGER NOT NULL, state TEXT NOT NULL"
+             alive_until INTEGER NOT NULL, reach INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL"
                 .to_owned(),
         ),
     ]

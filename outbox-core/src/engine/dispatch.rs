@@ -25,7 +25,8 @@ impl Engine {
     /// Batches for as many calls of the publisher as are allowed.
     pub(super) fn next_batches(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         while self.calls < self.config.concurrency && self.leases.are_valid(now) {
-            let batch = self.next_batch(now);
+            let room = self.standing.most_in_flight().saturating_sub(self.flights.len());
+            let batch = self.next_batch(now, room.min(self.config.batch_size));
             if batch.is_empty() {
                 return;
             }
@@ -38,17 +39,17 @@ impl Engine {
     ///
     /// A key whose last batch has not been reported to the end is not ready: the publisher never has two batches
     /// with the same key.
-    fn next_batch(&mut self, now: Instant) -> Vec<(u64, Arc<Message>)> {
+    fn next_batch(&mut self, now: Instant, size: usize) -> Vec<(u64, Arc<Message>)> {
         let mut batch = Vec::new();
         for topic in self.topics.with_ready(&self.last_topic) {
-            while batch.len() < self.config.batch_size && self.once_left > 0 {
+            while batch.len() < size && self.once_left > 0 {
                 let Some((shard, key, share)) = self.topics.next_ready(&topic, &self.window) else { break };
-                let most = share.min(self.config.batch_size - batch.len()).min(self.once_left);
+                let most = share.min(size - batch.len()).min(self.once_left);
                 if !self.send(now, &mut batch, &topic, (shard, key), most) {
                     break;
                 }
             }
-            if batch.len() >= self.config.batch_size {
+            if batch.len() >= size {
                 self.last_topic = topic;
                 break;
             }
@@ -100,6 +101,7 @@ impl Engine {
         self.window.reported(message.size());
         self.topics.reported(now, topic);
         self.judge_topic(now, topic, &outcome);
+        self.judge_reach(now, &outcome);
         let lane = self.lanes.get_mut(&shard).filter(|lane| lane.lease.epoch == epoch);
         let Some(lane) = lane else {
             self.window.give_back(1);

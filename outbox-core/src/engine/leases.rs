@@ -63,7 +63,7 @@ impl Engine {
         if leaving {
             self.leases.releasing.extend(std::mem::take(&mut self.waiting).into_values());
         }
-        let due = now >= self.leases.next || leaving || !self.leases.releasing.is_empty();
+        let due = now >= self.leases.next || leaving || !self.leases.releasing.is_empty() || self.standing.is_news();
         if self.leases.under_way || self.leases.left || !due || self.pace.is_waiting(now) {
             return None;
         }
@@ -77,6 +77,7 @@ impl Engine {
             release: self.leases.releasing.clone(),
             most: if stopping { 0 } else { usize::MAX },
             leaving,
+            reach: self.standing.announce(),
             state: self.describe(),
         })
     }
@@ -133,11 +134,20 @@ impl Engine {
         }
     }
 
-    /// Another processor should have some of the shards: lets the highest ones drain.
+    /// Another processor should have some of the shards: lets them drain, whichever, so that one that tries whether it
+    /// can publish gets another one each time.
     fn give_up_excess(&mut self, fair_share: usize) {
-        let kept = self.lanes.values().filter(|lane| !lane.draining).count() + self.waiting.len();
-        let excess = kept.saturating_sub(fair_share.max(1));
-        for lane in self.lanes.values_mut().rev().filter(|lane| !lane.draining).take(excess) {
+        let share = match (fair_share, self.standing.told(fair_share)) {
+            (0, false) => return,
+            (share, _) => share,
+        };
+        if share == 0 {
+            self.leases.releasing.extend(std::mem::take(&mut self.waiting).into_values());
+        }
+        let mut kept: Vec<&mut Lane> = self.lanes.values_mut().filter(|lane| !lane.draining).collect();
+        let excess = (kept.len() + self.waiting.len()).saturating_sub(share);
+        self.random.shuffle(&mut kept);
+        for lane in kept.into_iter().take(excess) {
             lane.draining = true;
             lane.drop_queued();
         }
@@ -176,6 +186,6 @@ impl Engine {
             .into_iter()
             .map(|(topic, cause)| serde_json::json!({"topic": topic, "cause": cause}))
             .collect();
-        serde_json::json!({ "paused": paused }).to_string()
+        serde_json::json!({ "reach": self.standing.reach(), "paused": paused }).to_string()
     }
 }

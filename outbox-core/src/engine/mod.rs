@@ -10,6 +10,7 @@ mod key;
 mod lane;
 mod leases;
 mod pace;
+mod reach;
 mod reading;
 mod settling;
 #[cfg(test)]
@@ -28,13 +29,16 @@ use self::dispatch::Flight;
 use self::lane::Lane;
 use self::leases::Leases;
 use self::pace::Pace;
+use self::reach::Standing;
 use self::topics::Topics;
 use self::window::Window;
 use crate::message::Message;
-use crate::publisher::Outcome;
+use crate::publisher::{Outcome, PublishError};
 use crate::retry::RetryRules;
 use crate::shard::Shard;
-use crate::store::{Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, SettleReply, SettleRequest, StoreError};
+use crate::store::{
+    Lease, LeaseReply, LeaseRequest, Reach, ReadReply, ReadRequest, SettleReply, SettleRequest, StoreError,
+};
 
 /// How an engine works. Checked by whoever makes it.
 #[derive(Debug, Clone)]
@@ -83,6 +87,8 @@ pub enum Event {
     BatchTaken,
     /// The publisher reported an outcome.
     Reported(u64, Outcome),
+    /// The publisher said whether it can reach its broker.
+    Checked(Result<(), PublishError>),
     /// Somebody says that there is work.
     Woken,
     /// Stop: drain, but not longer than until `deadline`.
@@ -105,6 +111,8 @@ pub enum Effect {
     Promote(Vec<Lease>),
     /// Hand these to the publisher, in this order.
     Publish(Vec<(u64, Arc<Message>)>),
+    /// Ask the publisher whether it can reach its broker.
+    Check,
 }
 
 /// Counts since the engine was made.
@@ -137,6 +145,8 @@ pub struct Snapshot {
     pub held: usize,
     /// Topics that do not work, and why.
     pub paused: Vec<(String, String)>,
+    /// Whether anything reaches the broker from here.
+    pub reach: Reach,
     /// Whether the database failed the last time it was asked.
     pub database_fails: bool,
 }
@@ -157,6 +167,7 @@ pub struct Engine {
     calls: usize,
     last_topic: String,
     topics: Topics,
+    standing: Standing,
     window: Window,
     leases: Leases,
     pace: Pace,
@@ -183,6 +194,7 @@ impl Engine {
             calls: 0,
             last_topic: String::new(),
             topics: Topics::new(config.pause),
+            standing: Standing::new(config.lease),
             window: Window::new(config.window, config.window_bytes),
             leases: Leases::new(now, config.lease),
             pace: Pace::new(now, config.poll),
@@ -204,6 +216,7 @@ impl Engine {
             Event::Promoted(answer) => self.promoted(now, answer),
             Event::BatchTaken => self.calls = self.calls.saturating_sub(1),
             Event::Reported(token, outcome) => self.reported(now, token, outcome),
+            Event::Checked(answer) => self.checked(now, &answer),
             Event::Woken => {
                 self.pace.active(now);
                 self.reading.woken(now);
@@ -222,6 +235,7 @@ impl Engine {
         effects.extend(self.next_lease(now).map(Effect::Lease));
         effects.extend(self.next_promote(now).map(Effect::Promote));
         effects.extend(self.next_read(now).map(Effect::Read));
+        effects.extend(self.next_check(now));
         effects
     }
 
@@ -233,7 +247,7 @@ impl Engine {
             Some(until) => Some(until),
             None => database.into_iter().flatten().min(),
         };
-        [database, self.topics.next_tick(), self.stop].into_iter().flatten().min()
+        [database, self.topics.next_tick(), self.check_due(), self.stop].into_iter().flatten().min()
     }
 
     /// Whether it has stopped: nothing is under way and all leases are given up, or the deadline has passed.
@@ -258,6 +272,7 @@ impl Engine {
             queued: self.queued().0,
             held: self.lanes.values().map(Lane::held).sum(),
             paused: self.topics.paused(),
+            reach: self.standing.reach(),
             database_fails: self.pace.not_before().is_some(),
         }
     }

@@ -88,21 +88,24 @@ impl Engine {
         }
     }
 
-    fn lane_settled(&mut self, now: Instant, shard: Shard, parked_too: bool) {
+    /// A lane's settle was written, all of it or its deliveries alone.
+    fn lane_settled(&mut self, now: Instant, shard: Shard, complete: bool) {
         let Some(lane) = self.lanes.get_mut(&shard) else { return };
         let mut delivered = 0;
         for change in &lane.settling {
             match change.fate {
                 Fate::Delivered => delivered += 1,
+                _ if !complete => {}
                 Fate::Retry { .. } => self.counts.retried += 1,
                 Fate::Dead { .. } => self.counts.dead += 1,
-                Fate::Parked => self.counts.parked += u64::from(parked_too),
+                Fate::Parked => self.counts.parked += 1,
             }
         }
         self.counts.delivered += delivered as u64;
         self.window.give_back(delivered);
-        let gone = lane.settled(now, parked_too);
-        self.reading.wanted |= !parked_too;
+        let gone = lane.settled(now, complete);
+        // There is a new generation, which the next read shows; until then what was not written is held.
+        self.reading.wanted |= !complete;
         self.no_longer_pending(shard, gone);
     }
 }

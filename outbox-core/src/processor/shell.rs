@@ -9,7 +9,7 @@ use super::inbox::Inbox;
 use super::{Processor, ProcessorError, Report, Snapshot};
 use crate::engine::{Effect, Engine, Event};
 use crate::message::Message;
-use crate::publisher::{Delivery, Reports};
+use crate::publisher::{Delivery, PublishError, Reports};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Most scheduled events that are moved at a time.
@@ -115,6 +115,7 @@ impl Shell {
                 self.call(async move { store.promote(id, &leases, PROMOTED).await }, Event::Promoted);
             }
             Effect::Publish(batch) => self.publish(batch),
+            Effect::Check => self.check(),
         }
     }
 
@@ -145,6 +146,21 @@ impl Shell {
                 tracing::error!(%error, "a publisher panicked");
             }
             drop(sender.send(Event::BatchTaken));
+        }));
+    }
+
+    /// Asks the publisher whether it can reach its broker. One that does not answer in time cannot.
+    fn check(&self) {
+        let (publisher, sender) = (Arc::clone(&self.processor.publisher), self.sender.clone());
+        let wait = self.processor.config.lease;
+        let check = tokio::spawn(async move { publisher.check().await });
+        drop(tokio::spawn(async move {
+            let answer = match tokio::time::timeout(wait, check).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(PublishError::unreachable("the publisher's check panicked")),
+                Err(_) => Err(PublishError::unreachable("the publisher's check does not answer")),
+            };
+            drop(sender.send(Event::Checked(answer)));
         }));
     }
 

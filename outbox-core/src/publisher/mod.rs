@@ -67,7 +67,11 @@ pub trait Publisher: fmt::Debug + Send + Sync + 'static {
     /// reported or `deadline` has passed. After the deadline, what is left is reported as withheld or failed.
     async fn flush(&self, deadline: Duration);
 
-    /// Whether the broker can be reached now. Used for health checks, never to decide about a message.
+    /// Whether the broker can be reached now. For health checks, and for a processor that cannot publish anything: it
+    /// asks before it gives its shards to another one, and before it comes back. Never used to decide about a message.
+    ///
+    /// Should answer within seconds; one that has not answered in the time of a lease counts as a no. A publisher that
+    /// cannot tell says yes.
     ///
     /// # Errors
     ///
@@ -75,32 +79,23 @@ pub trait Publisher: fmt::Debug + Send + Sync + 'static {
     async fn check(&self) -> Result<(), PublishError>;
 }
 
-#[async_trait]
-impl<P: Publisher + ?Sized> Publisher for Arc<P> {
-    async fn publish(&self, batch: Vec<Delivery>) {
-        (**self).publish(batch).await;
-    }
+macro_rules! publish_through {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<P: Publisher + ?Sized> Publisher for $pointer<P> {
+            async fn publish(&self, batch: Vec<Delivery>) {
+                (**self).publish(batch).await;
+            }
 
-    async fn flush(&self, deadline: Duration) {
-        (**self).flush(deadline).await;
-    }
+            async fn flush(&self, deadline: Duration) {
+                (**self).flush(deadline).await;
+            }
 
-    async fn check(&self) -> Result<(), PublishError> {
-        (**self).check().await
-    }
+            async fn check(&self) -> Result<(), PublishError> {
+                (**self).check().await
+            }
+        }
+    )*};
 }
 
-#[async_trait]
-impl<P: Publisher + ?Sized> Publisher for Box<P> {
-    async fn publish(&self, batch: Vec<Delivery>) {
-        (**self).publish(batch).await;
-    }
-
-    async fn flush(&self, deadline: Duration) {
-        (**self).flush(deadline).await;
-    }
-
-    async fn check(&self) -> Result<(), PublishError> {
-        (**self).check().await
-    }
-}
+publish_through!(Arc, Box);

@@ -13,6 +13,45 @@ pub struct Lease {
     pub epoch: i64,
 }
 
+/// Whether a processor can publish, as far as it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Nothing speaks against it.
+    #[default]
+    Works,
+    /// It has given up its shards and would like one, to find out whether it can publish again.
+    Trying,
+    /// Everything that it tried has failed as unreachable for longer than a lease.
+    Nothing,
+}
+
+impl Reach {
+    /// How many shards `me` should own, of so many, beside the `living` processors, of which it is one.
+    ///
+    /// Those that work share all, rounded up. One that tries gets a single shard, for which the shares of those that
+    /// work are exact, and one that reaches nothing gets none. If nobody works, all share as if everybody did: one
+    /// of them will be the first to get through.
+    #[must_use]
+    pub fn fair_share(shards: usize, me: Uuid, living: &[(Uuid, Self)]) -> usize {
+        let count = |reach| living.iter().filter(|(_, of)| *of == reach).count();
+        let (works, trying) = (count(Self::Works), count(Self::Trying));
+        if works == 0 {
+            return shards.div_ceil(living.len().max(1));
+        }
+        match living.iter().find(|(id, _)| *id == me) {
+            Some((_, Self::Nothing)) => 0,
+            Some((_, Self::Trying)) => 1,
+            Some((_, Self::Works)) if trying > 0 => {
+                let left = shards.saturating_sub(trying);
+                let before = living.iter().filter(|(id, reach)| *reach == Self::Works && *id < me).count();
+                (left / works + usize::from(before < left % works)).max(1)
+            }
+            _ => shards.div_ceil(works),
+        }
+    }
+}
+
 /// One round of keeping, giving up and taking leases.
 #[derive(Debug, Clone)]
 pub struct LeaseRequest {
@@ -28,6 +67,8 @@ pub struct LeaseRequest {
     pub most: usize,
     /// The processor goes away: it no longer counts for the fair share, and keeps no lease.
     pub leaving: bool,
+    /// Whether it can publish, which decides about its fair share and those of others.
+    pub reach: Reach,
     /// JSON for operators: what this processor can reach.
     pub state: String,
 }
@@ -37,6 +78,35 @@ pub struct LeaseRequest {
 pub struct LeaseReply {
     /// All leases that it now holds, by shard. Ones it held and that are not here are lost.
     pub held: Vec<Lease>,
-    /// How many shards each live processor should own: shards divided by processors, rounded up.
+    /// How many shards this processor should own: see [`Reach::fair_share`].
     pub fair_share: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(shards: usize, living: &[Reach]) -> Vec<usize> {
+        let living: Vec<(Uuid, Reach)> = (0..).map(Uuid::from_u128).zip(living.iter().copied()).collect();
+        living.iter().map(|(me, _)| Reach::fair_share(shards, *me, &living)).collect()
+    }
+
+    #[test]
+    fn who_works_shares_what_there_is() {
+        use Reach::{Nothing, Trying, Works};
+        assert_eq!(shares(8, &[Works]), [8]);
+        assert_eq!(shares(8, &[Works; 3]), [3, 3, 3]);
+        assert_eq!(shares(8, &[Works, Nothing, Works]), [4, 0, 4]);
+        assert_eq!(shares(8, &[Works, Trying]), [7, 1]);
+        assert_eq!(shares(64, &[Works, Works, Trying, Works, Works, Works]), [13, 13, 1, 13, 12, 12], "exactly 64");
+        assert_eq!(shares(2, &[Works, Works, Trying]), [1, 1, 1], "who works is not sent away");
+    }
+
+    #[test]
+    fn if_nobody_works_all_share() {
+        use Reach::{Nothing, Trying};
+        assert_eq!(shares(8, &[Nothing]), [8]);
+        assert_eq!(shares(8, &[Nothing, Trying, Nothing]), [3, 3, 3]);
+        assert_eq!(Reach::fair_share(8, Uuid::nil(), &[]), 8);
+    }
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 pub use dead::{Admin, AdminError, DeadLetter, DeadState, PendingEvent, Rejection, StoreStats};
 pub use error::{StoreError, StoreErrorKind};
-pub use lease::{Lease, LeaseReply, LeaseRequest};
+pub use lease::{Lease, LeaseReply, LeaseRequest, Reach};
 pub use read::{LaneRead, LaneRows, ReadReply, ReadRequest, Revisit, Row};
 pub use settle::{Change, Fate, LaneSettle, SettleReply, SettleRequest, Settled};
 

@@ -16,11 +16,22 @@ pub struct SettleRequest {
 }
 
 /// What became of events of one shard. Doing the same twice changes nothing.
+///
+/// # Generations
+///
+/// An operator who puts events back at their old numbers, or takes one away, raises the shard's generation. Such an
+/// event has the number and the id of one that was judged before: a settle that was put together before, or is sent
+/// again because its answer was lost, would undo what the operator did, and nobody would have tried the event again.
+/// Under any but the shard's current generation therefore only [`Fate::Delivered`] is written, which is as true as
+/// before; every other outcome leaves its event exactly as it is, and the answer is [`Settled::Regenerated`].
+///
+/// The attempt that is left out is not counted, and is made again after the shard has been read anew. That costs at
+/// most one attempt per event, and operation of the operator.
 #[derive(Debug, Clone)]
 pub struct LaneSettle {
     /// The lease under which they were published.
     pub lease: Lease,
-    /// The generation under which they were read.
+    /// The generation that the last read showed when this was put together.
     pub generation: i64,
     /// Event by event.
     pub changes: Vec<Change>,
@@ -42,7 +53,7 @@ pub struct Change {
 pub enum Fate {
     /// The broker has it: remove it.
     Delivered,
-    /// The broker rejected it: keep it, with this state.
+    /// The broker rejected it: keep it, with this state. Not under an old generation.
     Retry {
         /// Rejections so far.
         attempts: u32,
@@ -51,7 +62,7 @@ pub enum Fate {
         /// The last error.
         error: String,
     },
-    /// It will not be tried again: move it to the dead letters.
+    /// It will not be tried again: move it to the dead letters. Not under an old generation.
     Dead {
         /// Rejections so far.
         attempts: u32,
@@ -60,7 +71,7 @@ pub enum Fate {
         /// Park its key: later events of it move aside until an operator decides.
         park: bool,
     },
-    /// Its key is parked: move it aside. Ignored when the shard's generation is not the one it was read under.
+    /// Its key is parked: move it aside. Not under an old generation.
     Parked,
 }
 
@@ -76,7 +87,7 @@ pub struct SettleReply {
 pub enum Settled {
     /// Everything.
     Done,
-    /// Everything but [`Fate::Parked`], because the shard has another generation by now.
+    /// Only [`Fate::Delivered`], because the shard has another generation by now.
     Regenerated,
     /// Nothing: somebody else holds the lease.
     LeaseLost,

@@ -10,8 +10,8 @@ use crate::event::{Envelope, OrderKey};
 use crate::message::{Message, Origin};
 use crate::shard::Shard;
 use crate::store::{
-    Change, DeadLetter, DeadState, Fate, LaneRead, LaneRows, LaneSettle, Lease, LeaseReply, LeaseRequest, ReadReply,
-    ReadRequest, Rejection, Revisit, Row, SettleReply, SettleRequest, Settled, Store, StoreError,
+    Change, DeadLetter, DeadState, Fate, LaneRead, LaneRows, LaneSettle, Lease, LeaseReply, LeaseRequest, Reach,
+    ReadReply, ReadRequest, Rejection, Revisit, Row, SettleReply, SettleRequest, Settled, Store, StoreError,
 };
 
 /// The outbox's tables in memory, with the same contract as those in a database.
@@ -33,11 +33,11 @@ pub struct Unsettled {
 pub(super) struct Tables {
     pub(super) now: Duration,
     pub(super) shards: BTreeMap<Shard, ShardRow>,
-    pub(super) processors: BTreeMap<Uuid, Duration>,
+    pub(super) processors: BTreeMap<Uuid, (Duration, Reach)>,
     pub(super) pending: BTreeMap<i64, PendingRow>,
     pub(super) scheduled: BTreeSet<(Duration, Uuid)>,
     pub(super) scheduled_events: BTreeMap<Uuid, Envelope>,
-    pub(super) dead: BTreeMap<Uuid, DeadLetter>,
+    pub(super) dead: BTreeMap<Uuid, DeadRow>,
     pub(super) parked: BTreeSet<OrderKey>,
     pub(super) last_seq: i64,
     pub(super) uncommitted: BTreeSet<i64>,
@@ -59,6 +59,12 @@ pub(super) struct PendingRow {
     pub(super) attempts: u32,
     pub(super) not_before: Option<Duration>,
     pub(super) rejections: Vec<Rejection>,
+}
+
+#[derive(Debug)]
+pub(super) struct DeadRow {
+    pub(super) letter: DeadLetter,
+    pub(super) origin: Origin,
 }
 
 impl MemoryStore {
@@ -108,7 +114,7 @@ impl MemoryStore {
     /// All dead letters, and events of parked keys.
     #[must_use]
     pub fn dead(&self) -> Vec<DeadLetter> {
-        self.tables().dead.values().cloned().collect()
+        self.tables().dead.values().map(|row| row.letter.clone()).collect()
     }
 
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -163,11 +169,11 @@ impl Tables {
 
     fn lease(&mut self, request: &LeaseRequest) -> LeaseReply {
         let (me, until) = (request.processor, self.now + request.ttl);
-        self.processors.retain(|_, alive_until| *alive_until > self.now);
+        self.processors.retain(|_, (alive_until, _)| *alive_until > self.now);
         if request.leaving {
             self.processors.remove(&me);
         } else {
-            self.processors.insert(me, until);
+            self.processors.insert(me, (until, request.reach));
         }
         for (shard, row) in &mut self.shards {
             if row.owner == Some(me) {
@@ -178,7 +184,8 @@ impl Tables {
                 }
             }
         }
-        let fair_share = self.shards.len().div_ceil(self.processors.len().max(1));
+        let living: Vec<(Uuid, Reach)> = self.processors.iter().map(|(id, (_, reach))| (*id, *reach)).collect();
+        let fair_share = Reach::fair_share(self.shards.len(), me, &living);
         let most = if request.leaving { 0 } else { fair_share.min(request.most) };
         let mut owned = self.shards.values().filter(|row| row.owner == Some(me)).count();
         for row in self.shards.values_mut() {
@@ -263,6 +270,8 @@ impl Tables {
             let at = i64::try_from(self.now.as_micros()).unwrap_or(i64::MAX);
             match fate {
                 Fate::Delivered => drop(self.pending.remove(&seq)),
+                // An operator has put events back since they were judged.
+                _ if !current => {}
                 Fate::Retry { attempts, delay, error } => {
                     if let Some(row) = self.pending.get_mut(&seq) {
                         row.attempts = attempts;
@@ -277,12 +286,12 @@ impl Tables {
                         &error,
                         Some(Rejection { at, attempt: attempts, error: error.clone() }),
                     );
-                    if park && let Some(key) = self.dead.get(id.as_uuid()).and_then(|dead| dead.envelope.order_key()) {
+                    let buried = self.dead.get(id.as_uuid()).map(|dead| &dead.letter.envelope);
+                    if park && let Some(key) = buried.and_then(Envelope::order_key) {
                         self.parked.insert(key);
                     }
                 }
-                Fate::Parked if current => self.bury(seq, DeadState::Parked, "behind a dead event of its key", None),
-                Fate::Parked => {}
+                Fate::Parked => self.bury(seq, DeadState::Parked, "behind a dead event of its key", None),
             }
         }
         (shard, if current { Settled::Done } else { Settled::Regenerated })
@@ -303,7 +312,7 @@ impl Tables {
             reason: reason.to_owned(),
             envelope: row.envelope,
         };
-        self.dead.insert(*letter.envelope.id.as_uuid(), letter);
+        self.dead.insert(*letter.envelope.id.as_uuid(), DeadRow { letter, origin: row.origin });
     }
 
     fn promote(&mut self, processor: Uuid, leases: &[Lease], limit: u32) -> Option<Duration> {

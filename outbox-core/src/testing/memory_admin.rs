@@ -1,8 +1,9 @@
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
-use super::memory::{MemoryStore, Tables};
+use super::memory::{DeadRow, MemoryStore, PendingRow, Tables};
 use crate::event::{EventId, OrderKey};
 use crate::message::Origin;
 use crate::shard::Shard;
@@ -15,10 +16,10 @@ impl Tables {
 
     fn requeue_key(&mut self, key: &OrderKey) -> u64 {
         let was_parked = self.parked.remove(key);
-        let of_key = |letter: &&DeadLetter| letter.envelope.order_key().as_ref() == Some(key);
-        let mut letters: Vec<DeadLetter> = self.dead.values().filter(of_key).cloned().collect();
-        letters.sort_by_key(|letter| letter.seq);
-        let count = letters.len() as u64;
+        let of_key = |_: &Uuid, row: &mut DeadRow| row.letter.envelope.order_key().as_ref() == Some(key);
+        let mut rows: Vec<DeadRow> = self.dead.extract_if(.., of_key).map(|(_, row)| row).collect();
+        rows.sort_by_key(|row| row.letter.seq);
+        let count = rows.len() as u64;
         if was_parked {
             // Also with nothing to put back: what is being parked at this moment must not stay behind.
             let shard = Shard::of_key(&key.key, u16::try_from(self.shards.len()).unwrap_or(u16::MAX));
@@ -26,16 +27,19 @@ impl Tables {
                 row.generation += 1;
             }
         }
-        for letter in letters {
-            self.dead.remove(letter.envelope.id.as_uuid());
+        for DeadRow { letter, origin } in rows {
             if was_parked {
-                self.insert(letter.seq, letter.envelope, Origin::Staged);
+                self.insert(letter.seq, letter.envelope, origin);
             } else {
-                self.last_seq += 1;
-                self.insert(self.last_seq, letter.envelope, Origin::Requeued);
+                self.put_last(letter);
             }
         }
         count
+    }
+
+    fn put_last(&mut self, letter: DeadLetter) {
+        self.last_seq += 1;
+        self.insert(self.last_seq, letter.envelope, Origin::Requeued);
     }
 }
 
@@ -48,7 +52,7 @@ impl Admin for MemoryStore {
             dead_up_to_10_000: tables.dead.len().min(10_000) as u64,
             parked_keys_up_to_10_000: tables.parked.len().min(10_000) as u64,
             oldest_pending: tables.pending.values().map(|row| tables.age(row.envelope.created_at)).max(),
-            processors: tables.processors.values().filter(|until| **until > tables.now).count() as u32,
+            processors: tables.processors.values().filter(|(until, _)| *until > tables.now).count() as u32,
             free_shards: tables.shards.values().filter(|row| row.owner.is_none() || row.until <= tables.now).count()
                 as u32,
         })
@@ -57,7 +61,7 @@ impl Admin for MemoryStore {
     async fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
         let tables = self.tables();
         let rows = tables.pending.range(after + 1..).take(limit as usize);
-        let event = |(seq, row): (&i64, &super::memory::PendingRow)| PendingEvent {
+        let event = |(seq, row): (&i64, &PendingRow)| PendingEvent {
             envelope: row.envelope.clone(),
             shard: row.shard,
             seq: *seq,
@@ -71,16 +75,16 @@ impl Admin for MemoryStore {
     async fn dead_letters(&self, after: Option<EventId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
         let tables = self.tables();
         let place = |letter: &DeadLetter| (letter.died_at, letter.envelope.id);
-        let after = after.and_then(|id| tables.dead.get(id.as_uuid())).map(place);
-        let mut letters: Vec<DeadLetter> =
-            tables.dead.values().filter(|letter| Some(place(letter)) > after).cloned().collect();
+        let after = after.and_then(|id| tables.dead.get(id.as_uuid())).map(|row| place(&row.letter));
+        let letters = tables.dead.values().map(|row| &row.letter);
+        let mut letters: Vec<DeadLetter> = letters.filter(|letter| Some(place(letter)) > after).cloned().collect();
         letters.sort_by_key(place);
         letters.truncate(limit as usize);
         Ok(letters)
     }
 
     async fn dead_letter(&self, id: EventId) -> Result<DeadLetter, AdminError> {
-        self.tables().dead.get(id.as_uuid()).cloned().ok_or(AdminError::NotFound(id))
+        self.tables().dead.get(id.as_uuid()).map(|row| row.letter.clone()).ok_or(AdminError::NotFound(id))
     }
 
     async fn parked_keys(&self, after: Option<&OrderKey>, limit: u32) -> Result<Vec<OrderKey>, StoreError> {
@@ -90,14 +94,12 @@ impl Admin for MemoryStore {
 
     async fn requeue(&self, id: EventId) -> Result<(), AdminError> {
         let mut tables = self.tables();
-        let letter = tables.dead.get(id.as_uuid()).ok_or(AdminError::NotFound(id))?;
-        if let Some(key) = letter.envelope.order_key().filter(|key| tables.parked.contains(key)) {
+        let row = tables.dead.get(id.as_uuid()).ok_or(AdminError::NotFound(id))?;
+        if let Some(key) = row.letter.envelope.order_key().filter(|key| tables.parked.contains(key)) {
             return Err(AdminError::KeyParked { id, key });
         }
-        if let Some(letter) = tables.dead.remove(id.as_uuid()) {
-            tables.last_seq += 1;
-            let seq = tables.last_seq;
-            tables.insert(seq, letter.envelope, Origin::Requeued);
+        if let Some(row) = tables.dead.remove(id.as_uuid()) {
+            tables.put_last(row.letter);
         }
         Ok(())
     }
@@ -110,14 +112,12 @@ impl Admin for MemoryStore {
         let mut tables = self.tables();
         let mut requeued = 0;
         for _ in 0..limit {
-            let Some(letter) = tables.dead.values().min_by_key(|letter| letter.seq).cloned() else { break };
-            if let Some(key) = letter.envelope.order_key() {
+            let first = tables.dead.values().min_by_key(|row| row.letter.seq).map(|row| &row.letter.envelope);
+            let Some((id, key)) = first.map(|envelope| (*envelope.id.as_uuid(), envelope.order_key())) else { break };
+            if let Some(key) = key {
                 requeued += tables.requeue_key(&key);
-            } else {
-                tables.dead.remove(letter.envelope.id.as_uuid());
-                tables.last_seq += 1;
-                let seq = tables.last_seq;
-                tables.insert(seq, letter.envelope, Origin::Requeued);
+            } else if let Some(row) = tables.dead.remove(&id) {
+                tables.put_last(row.letter);
                 requeued += 1;
             }
         }

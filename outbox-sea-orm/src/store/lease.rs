@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbox_core::Shard;
-use outbox_core::store::{Lease, LeaseReply, LeaseRequest, StoreError};
+use outbox_core::store::{Lease, LeaseReply, LeaseRequest, Reach, StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Value};
 use uuid::Uuid;
 
@@ -28,9 +28,9 @@ impl Inner {
     pub(super) async fn lease(&self, request: &LeaseRequest) -> Result<LeaseReply, StoreError> {
         let txn = self.begin(DOING).await?;
         self.show_up(&txn, request).await?;
-        let alive = self.count_alive(&txn).await?;
+        let living = self.living(&txn).await?;
         let seen = self.overview(&txn).await?;
-        let fair_share = seen.len().div_ceil(alive.max(1));
+        let fair_share = Reach::fair_share(seen.len(), request.processor, &living);
         let mut held = self.keep(&txn, request, &seen).await?;
         if !request.leaving {
             let most = fair_share.min(request.most);
@@ -51,31 +51,37 @@ impl Inner {
         }
         let now = self.sql.now();
         let update = if self.sql.backend == DbBackend::MySql {
-            "ON DUPLICATE KEY UPDATE name = VALUES(name), alive_until = VALUES(alive_until), state = VALUES(state)"
+            "ON DUPLICATE KEY UPDATE name = VALUES(name), alive_until = VALUES(alive_until), reach = VALUES(reach), \
+             state = VALUES(state)"
         } else {
             "ON CONFLICT (id) DO UPDATE \
-             SET name = excluded.name, alive_until = excluded.alive_until, state = excluded.state"
+             SET name = excluded.name, alive_until = excluded.alive_until, reach = excluded.reach, \
+             state = excluded.state"
         };
         let text = format!(
-            "INSERT INTO {table} (id, name, started_at, alive_until, state) VALUES (?, ?, {now}, {now} + ?, ?) {update}"
+            "INSERT INTO {table} (id, name, started_at, alive_until, reach, state) \
+             VALUES (?, ?, {now}, {now} + ?, ?, ?) {update}"
         );
         let (name, state) = (clip(&request.name, 255), request.state.replace('\0', ""));
-        let values = [me, name.into(), micros(request.ttl).into(), state.into()];
+        let reach = number_of(request.reach);
+        let values = [me, name.into(), micros(request.ttl).into(), reach.into(), state.into()];
         execute(txn, self.sql.statement(&text, values), DOING).await.map(drop)
     }
 
-    /// Counts the living, and forgets those that have been dead for long.
-    async fn count_alive(&self, txn: &DatabaseTransaction) -> Result<usize, StoreError> {
+    /// The living, and what they reach; forgets those that have been dead for long.
+    async fn living(&self, txn: &DatabaseTransaction) -> Result<Vec<(Uuid, Reach)>, StoreError> {
         let (table, now) = (&self.sql.processor, self.sql.now());
         let text = format!(
-            "SELECT id, CASE WHEN alive_until > {now} THEN 1 ELSE 0 END, \
+            "SELECT id, reach, CASE WHEN alive_until > {now} THEN 1 ELSE 0 END, \
              CASE WHEN alive_until < {now} - ? THEN 1 ELSE 0 END FROM {table}"
         );
-        let (mut alive, mut forgotten) = (0, Vec::new());
+        let (mut living, mut forgotten) = (Vec::new(), Vec::new());
         for row in query(txn, self.sql.statement(&text, [micros(REMEMBERED).into()]), DOING).await? {
             let mut cells = Cells::new(&row, false, DOING);
-            let id: Uuid = cells.take()?;
-            alive += usize::from(cells.flag()?);
+            let (id, reach): (Uuid, i16) = (cells.take()?, cells.take()?);
+            if cells.flag()? {
+                living.push((id, reach_of(reach)));
+            }
             if cells.flag()? {
                 forgotten.push(Value::from(id));
             }
@@ -88,7 +94,7 @@ impl Inner {
             forgotten.push(micros(REMEMBERED).into());
             execute(txn, self.sql.statement(&text, forgotten), DOING).await?;
         }
-        Ok(alive)
+        Ok(living)
     }
 
     /// All shards, without a lock: what is done about them is checked again under one.
@@ -231,6 +237,24 @@ impl Inner {
             }
         }
         Ok((held, now))
+    }
+}
+
+/// As the column has it.
+fn number_of(reach: Reach) -> i16 {
+    match reach {
+        Reach::Works => 0,
+        Reach::Trying => 1,
+        Reach::Nothing => 2,
+    }
+}
+
+fn reach_of(number: i16) -> Reach {
+    match number {
+        1 => Reach::Trying,
+        2 => Reach::Nothing,
+        // What a later version may say is no reason to take its shards away.
+        _ => Reach::Works,
     }
 }
 

@@ -64,8 +64,9 @@ impl Inner {
                 let which = Which { shard: number(lane.lease.shard), seq: *seq, id: *id };
                 match fate {
                     Fate::Delivered => gone.push(which),
-                    Fate::Parked if !current => {}
-                    _ => careful.push(Careful { which, fate }),
+                    _ if current => careful.push(Careful { which, fate }),
+                    // An operator has put events back since they were judged.
+                    _ => {}
                 }
             }
             reply.lanes.push((lane.lease.shard, if current { Settled::Done } else { Settled::Regenerated }));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbox_core::Origin;
-use outbox_core::store::{Admin, Fate, LaneRead, LeaseRequest, ReadRequest, Settled, Store, StoreErrorKind};
+use outbox_core::store::{Admin, Fate, LaneRead, LeaseRequest, Reach, ReadRequest, Settled, Store, StoreErrorKind};
 use outbox_core::testing::contract::store::Fixture;
 use outbox_sea_orm::SeaOrmStore;
 use outbox_sea_orm::migration::TableNames;
@@ -110,8 +110,8 @@ on_every_database! {
                 tokio::spawn(async move {
                     let (name, state) = ("one of many".to_owned(), "{}".to_owned());
                     let (release, ttl) = (Vec::new(), LONG);
-                    let mut request =
-                        LeaseRequest { processor, name, ttl, release, most: 8, leaving: false, state };
+                    let (most, leaving, reach) = (8, false, Reach::Works);
+                    let mut request = LeaseRequest { processor, name, ttl, release, most, leaving, reach, state };
                     let reply = store.lease(request.clone()).await.map_err(|error| error.kind())?;
                     let extra = reply.held.len().saturating_sub(reply.fair_share);
                     request.release = reply.held[..extra].to_vec();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use outbox_core::store::{Change, Fate, LaneSettle, LeaseRequest, SettleRequest, Settled, Store};
+use outbox_core::store::{Change, Fate, LaneSettle, LeaseRequest, Reach, SettleRequest, Settled, Store};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use uuid::Uuid;
 
@@ -35,6 +35,7 @@ async fn the_fence_holds(outboxed: Outboxed, lock_event: &str) {
         release: Vec::new(),
         most: 8,
         leaving: false,
+        reach: Reach::Works,
         state: "{}".to_owned(),
     };
     let taken = thief.lease(request.clone()).await.unwrap().held;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use outbox_core::event::EventId;
 use outbox_core::store::{
-    Change, Fate, LaneRead, LaneSettle, Lease, LeaseRequest, ReadReply, ReadRequest, SettleRequest, Settled, Store,
+    Change, Fate, LaneRead, LaneSettle, Lease, LeaseRequest, Reach, ReadReply, ReadRequest, SettleRequest, Settled,
+    Store,
 };
 use outbox_core::testing::contract::store::Fixture;
 use outbox_sea_orm::SeaOrmStore;
@@ -25,7 +26,8 @@ impl Owner {
     pub(super) async fn of(store: &SeaOrmStore, ttl: Duration) -> Self {
         let id = Uuid::now_v7();
         let (name, state) = ("owner".to_owned(), "{}".to_owned());
-        let request = LeaseRequest { processor: id, name, ttl, release: Vec::new(), most: 8, leaving: false, state };
+        let (release, reach) = (Vec::new(), Reach::Works);
+        let request = LeaseRequest { processor: id, name, ttl, release, most: 8, leaving: false, reach, state };
         let held = store.lease(request).await.unwrap().held;
         assert_eq!(held.len(), 8);
         Self { id, held }

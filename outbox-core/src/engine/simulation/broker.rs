@@ -17,11 +17,15 @@ impl World {
             let key = message.order_key();
             let key = key.unwrap_or_else(|| OrderKey { topic: String::new(), key: message.seq.to_string() });
             let (outcome, persist) =
-                if failed.contains(&key) { (Outcome::Withheld, false) } else { self.outcome(&message) };
+                if failed.contains(&key) { (Outcome::Withheld, false) } else { self.outcome(n, &message) };
             if !matches!(outcome, Outcome::Delivered) {
                 failed.insert(key.clone());
             }
-            let slow = if self.random.u8(..50) == 0 { self.random.u64(0..4_000) } else { self.random.u64(0..10) };
+            let slow = if !self.fast && self.random.u8(..50) == 0 {
+                self.random.u64(0..4_000)
+            } else {
+                self.random.u64(0..10)
+            };
             let last = self.nodes[n].last_append.entry(key).or_default();
             let at = (self.now + Duration::from_millis(slow)).max(*last);
             *last = at;
@@ -30,11 +34,15 @@ impl World {
         self.after(1, Action::Arrive(n, life, Event::BatchTaken));
     }
 
-    fn outcome(&mut self, message: &Message) -> (Outcome, bool) {
+    fn outcome(&mut self, n: usize, message: &Message) -> (Outcome, bool) {
+        if self.nodes[n].cut {
+            return (Outcome::Failed(PublishError::unreachable("cut off")), false);
+        }
         if self.outage && message.envelope.topic == "shaky" {
             return (Outcome::Failed(PublishError::unreachable("outage")), false);
         }
         if self.poison.contains(&message.id()) {
+            *self.rejections.entry(message.id()).or_default() += 1;
             return (Outcome::Failed(PublishError::rejected("poison")), false);
         }
         match if self.faults { self.random.u8(..120) } else { u8::MAX } {

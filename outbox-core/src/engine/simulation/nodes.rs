@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::world::{Action, World};
 use crate::engine::{Effect, Engine, Event};
 use crate::event::OrderKey;
+use crate::publisher::PublishError;
 use crate::store::{Fate, Store, StoreError, StoreErrorKind};
 
 /// A processor's place: its engine lives, dies and is made again.
@@ -14,6 +15,8 @@ pub(super) struct Node {
     pub(super) engine: Option<Engine>,
     pub(super) life: u64,
     pub(super) paused_until: Duration,
+    /// There is no way from here to the broker.
+    pub(super) cut: bool,
     poll_at: Duration,
     /// When the last message of each key reaches the broker: a connection keeps order.
     pub(super) last_append: HashMap<OrderKey, Duration>,
@@ -70,6 +73,9 @@ impl World {
         let effects = engine.poll(now);
         let next = engine.next_poll(now);
         for effect in effects {
+            if let Some(trace) = &mut self.trace {
+                trace.push(format!("{:?} node {n} {effect:?}", self.now));
+            }
             if let Effect::Publish(batch) = effect {
                 self.publish(n, batch);
             } else {
@@ -92,16 +98,28 @@ impl World {
         self.excuses += usize::from(fault < 2);
         let store = self.store.clone();
         let event = match effect {
-            Effect::Lease(request) => Event::Leased { asked, answer: answer(fault, store.lease(request)) },
+            Effect::Lease(request) => {
+                let answer = answer(fault, store.lease(request));
+                let held = answer.iter().flat_map(|reply| &reply.held);
+                self.epochs.extend(held.map(|lease| (lease.shard, lease.epoch)));
+                Event::Leased { asked, answer }
+            }
             Effect::Read(request) => Event::Read(answer(fault, store.read(request))),
             Effect::Settle(request) => {
                 for change in request.lanes.iter().flat_map(|lane| &lane.changes) {
                     let innocent = !self.was_poison.contains(&change.id);
                     self.wrongly_dead += usize::from(innocent && matches!(change.fate, Fate::Dead { .. }));
                 }
-                Event::Settled(answer(fault, store.settle(request)))
+                let delivered = self.delivered_of(&request);
+                let answer = answer(fault, store.settle(request));
+                self.check_prefix(&delivered);
+                Event::Settled(answer)
             }
             Effect::Promote(leases) => Event::Promoted(answer(fault, store.promote(id, &leases, 10))),
+            Effect::Check => {
+                let cut = self.nodes[n].cut && !self.blind;
+                Event::Checked(if cut { Err(PublishError::unreachable("cut off")) } else { Ok(()) })
+            }
             Effect::Publish(_) => return,
         };
         let latency = self.random.u64(0..20);

@@ -9,6 +9,7 @@ use crate::event::EventId;
 use crate::message::Message;
 use crate::publisher::Outcome;
 use crate::retry::{OnDeath, RetryPolicy, RetryRules};
+use crate::shard::Shard;
 use crate::store::Admin;
 use crate::testing::{MemoryStore, Unsettled};
 
@@ -18,8 +19,10 @@ pub(super) const KEYS: usize = 12;
 pub(super) const ORDERED: usize = KEYS - 2;
 pub(super) const TOPICS: [&str; 2] = ["steady", "shaky"];
 pub(super) const WINDOW: usize = 20;
-/// When all faults end, and by when everything must have been delivered.
-const HEALED: Duration = Duration::from_secs(30);
+pub(super) const MOST_ATTEMPTS: u32 = 3;
+pub(super) const LEASE: Duration = Duration::from_secs(3);
+/// When all faults end, and how long a run may take.
+pub(super) const HEALED: Duration = Duration::from_secs(30);
 const DRAINED: Duration = Duration::from_secs(120);
 
 /// Something that will happen.
@@ -57,8 +60,12 @@ pub(super) enum Action {
     Restart(usize),
     Pause(usize, Duration),
     Outage(bool),
+    /// A node loses its way to the broker, or finds it again.
+    Cut(usize, bool),
     /// An operator requeues keys.
     Requeue,
+    /// An operator gives up an event.
+    GiveUp,
 }
 
 /// Everything there is, and what is known about it.
@@ -73,6 +80,10 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) faults: bool,
     pub(super) outage: bool,
+    /// The broker answers at once.
+    pub(super) fast: bool,
+    /// The publishers cannot tell whether they reach the broker, and say that they do.
+    pub(super) blind: bool,
     pub(super) on_death: OnDeath,
     /// Keys whose aggregate is locked by an open transaction.
     pub(super) locked: HashSet<usize>,
@@ -84,11 +95,20 @@ pub(super) struct World {
     pub(super) delayed: HashSet<EventId>,
     pub(super) poison: HashSet<EventId>,
     pub(super) was_poison: HashSet<EventId>,
+    pub(super) given_up: HashSet<EventId>,
+    /// How often the broker has rejected events since they were staged, or requeued.
+    pub(super) rejections: HashMap<EventId, u32>,
+    pub(super) epochs: BTreeMap<Shard, i64>,
+    pub(super) committed_at: HashMap<EventId, Duration>,
     /// The broker's log, all partitions as one.
     pub(super) delivered: Vec<(EventId, usize)>,
     pub(super) wrongly_dead: usize,
     /// Events by which nodes may have lost track of what they published.
     pub(super) excuses: usize,
+    /// Whether each settle is held against what is pending, which takes long.
+    pub(super) audit: bool,
+    /// All that the engines wanted, for those who ask.
+    pub(super) trace: Option<Vec<String>>,
 }
 
 impl World {
@@ -104,6 +124,8 @@ impl World {
             nodes: (0..NODES).map(|_| Node::default()).collect(),
             faults,
             outage: false,
+            fast: false,
+            blind: false,
             on_death,
             locked: HashSet::new(),
             open: 0,
@@ -113,9 +135,15 @@ impl World {
             delayed: HashSet::new(),
             poison: HashSet::new(),
             was_poison: HashSet::new(),
+            given_up: HashSet::new(),
+            rejections: HashMap::new(),
+            epochs: BTreeMap::new(),
+            committed_at: HashMap::new(),
             delivered: Vec::new(),
             wrongly_dead: 0,
             excuses: 0,
+            audit: seed % 4 < 2,
+            trace: None,
         };
         for node in 0..NODES {
             world.after(0, Action::Restart(node));
@@ -139,9 +167,20 @@ impl World {
             self.after(from, Action::Outage(true));
             self.after(from + length, Action::Outage(false));
         }
+        if self.random.u8(..3) == 0 {
+            self.blind = self.random.bool();
+            let (from, length) = (self.random.u64(0..10_000), self.random.u64(1_000..20_000));
+            let node = self.random.usize(0..NODES);
+            self.after(from, Action::Cut(node, true));
+            self.after(from + length, Action::Cut(node, false));
+        }
         for _ in 0..4 {
             let at = self.random.u64(1_000..25_000);
             self.after(at, Action::Requeue);
+        }
+        for _ in 0..self.random.usize(0..3) {
+            let at = self.random.u64(1_000..25_000);
+            self.after(at, Action::GiveUp);
         }
     }
 
@@ -149,14 +188,14 @@ impl World {
         let policy = RetryPolicy::exponential()
             .base(Duration::from_millis(50))
             .max_delay(Duration::from_millis(400))
-            .max_attempts(3)
+            .max_attempts(MOST_ATTEMPTS)
             .on_death(self.on_death);
         EngineConfig {
             batch_size: 8,
             window: WINDOW,
             window_bytes: 100_000,
             concurrency: 2,
-            lease: Duration::from_secs(3),
+            lease: LEASE,
             poll: [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1)],
             settle_delay: Duration::from_millis(5),
             pause: (Duration::from_millis(50), Duration::from_millis(500)),
@@ -182,11 +221,9 @@ impl World {
 
     /// Lets everything happen, until all writers are done and nothing is pending.
     pub(super) fn run(&mut self) {
-        while let Some(Reverse((at, serial))) = self.queue.pop() {
-            let action = self.actions.remove(&serial).unwrap();
-            assert!(at < DRAINED, "not drained: {:?}", at_once(self.store.pending(0, 10)));
-            self.store.advance(at - self.now);
-            self.now = at;
+        let end = self.now + DRAINED;
+        while let Some((at, action)) = self.next(end) {
+            self.go_to(at);
             if at > HEALED && self.left_to_write > 0 {
                 self.left_to_write = 0;
                 self.heal();
@@ -196,12 +233,34 @@ impl World {
                 return;
             }
         }
+        panic!("not drained: {:?}", at_once(self.store.pending(0, 10)));
+    }
+
+    /// Lets everything happen until `end`.
+    pub(super) fn run_until(&mut self, end: Duration) {
+        while let Some((at, action)) = self.next(end) {
+            self.go_to(at);
+            self.step(action);
+        }
+        self.go_to(end);
+    }
+
+    fn next(&mut self, end: Duration) -> Option<(Duration, Action)> {
+        let at = self.queue.peek().map(|Reverse((at, _))| *at).filter(|at| *at < end)?;
+        let Reverse((_, serial)) = self.queue.pop()?;
+        Some((at, self.actions.remove(&serial)?))
+    }
+
+    fn go_to(&mut self, at: Duration) {
+        self.store.advance(at - self.now);
+        self.now = at;
     }
 
     fn heal(&mut self) {
         (self.faults, self.outage) = (false, false);
         for node in 0..NODES {
             self.nodes[node].paused_until = self.now;
+            self.nodes[node].cut = false;
             self.after(0, Action::Restart(node));
         }
     }
@@ -217,7 +276,9 @@ impl World {
             Action::Outage(outage) => self.outage = outage && self.faults,
             Action::Write => self.write(),
             Action::End { key, transaction, ids, commit } => self.end(key, *transaction, ids, commit),
+            Action::Cut(node, cut) => self.nodes[node].cut = cut,
             Action::Requeue => self.requeue(),
+            Action::GiveUp => self.give_up(),
             Action::Poll(node, life) => self.poll_if_due(node, life),
             Action::Arrive(node, life, event) => self.arrive(node, life, Some(event)),
             Action::Call { node, life, effect, asked } => self.call(node, life, effect, asked),

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
@@ -38,6 +39,7 @@ impl World {
             return;
         }
         transaction.commit();
+        self.committed_at.extend(ids.iter().map(|id| (*id, self.now)));
         self.committed.entry(key).or_default().extend(ids);
         for node in 0..NODES {
             if self.random.bool() {
@@ -75,16 +77,37 @@ impl World {
         }
     }
 
-    /// An operator has mended what was wrong with the dead events, and requeues some of the keys.
+    /// An operator has mended what was wrong with the dead events, and requeues some of the keys, or everything.
     pub(super) fn requeue(&mut self) {
         for letter in self.store.dead() {
             self.poison.remove(&letter.envelope.id);
         }
-        for key in 0..KEYS {
-            if self.random.bool() {
-                let key = OrderKey { topic: TOPICS[key % 2].to_owned(), key: format!("key-{key}") };
-                at_once(self.store.requeue_key(&key)).unwrap();
+        let before = self.store.dead();
+        if self.random.u8(..4) == 0 {
+            at_once(self.store.requeue_all(u32::MAX)).unwrap();
+        } else {
+            for key in 0..ORDERED {
+                if self.random.bool() {
+                    let key = OrderKey { topic: TOPICS[key % 2].to_owned(), key: format!("key-{key}") };
+                    at_once(self.store.requeue_key(&key)).unwrap();
+                }
             }
         }
+        let left: HashSet<EventId> = self.store.dead().iter().map(|letter| letter.envelope.id).collect();
+        for requeued in before.iter().map(|letter| letter.envelope.id).filter(|id| !left.contains(id)) {
+            self.rejections.remove(&requeued);
+        }
+    }
+
+    /// An operator gives up an event, which may be with a publisher at this moment and arrive all the same.
+    pub(super) fn give_up(&mut self) {
+        let pending = at_once(self.store.pending(0, 10)).unwrap();
+        if pending.is_empty() {
+            return;
+        }
+        let id = pending[self.random.usize(..pending.len())].envelope.id;
+        at_once(self.store.give_up(id, "not wanted")).unwrap();
+        self.given_up.insert(id);
+        self.excuses += 1;
     }
 }

@@ -1,11 +1,13 @@
 //! Clauses about [`Admin`](crate::store::Admin).
 
+use std::time::Duration;
+
 use super::Fixture;
-use super::support::{LONG, Processor, bodies, commit, commit_of, dead, event, order_key};
-use crate::event::EventId;
+use super::support::{LONG, Processor, bodies, body, commit, commit_of, dead, event, order_key};
+use crate::event::{Envelope, EventId};
 use crate::message::Origin;
 use crate::shard::Shard;
-use crate::store::{AdminError, Change, DeadState, Fate, LaneSettle, LeaseRequest, SettleRequest};
+use crate::store::{AdminError, Change, DeadState, Fate, LaneSettle, LeaseRequest, Row, SettleRequest};
 
 /// See [`Admin::give_up`](crate::store::Admin::give_up).
 pub async fn giving_up_an_event_by_hand(fixture: &dyn Fixture) {
@@ -79,6 +81,31 @@ pub async fn a_parked_event_is_not_requeued_alone(fixture: &dyn Fixture) {
     }
     assert_eq!(one.read().await, []);
     assert_eq!(fixture.admin().dead_letters(None, 10).await.unwrap().len(), 2);
+}
+
+/// What was out of order stays marked so, also when it comes back at its old place.
+pub async fn an_event_put_back_keeps_its_mark(fixture: &dyn Fixture) {
+    commit_of(fixture, "a", &["requeued", "staged"]).await;
+    let delay = Some(Duration::from_millis(1));
+    commit(fixture, [Envelope { delay, ..event(Some("a"), "delayed") }]).await;
+    fixture.pass(Duration::from_millis(1)).await;
+    let one = Processor::alone(fixture).await;
+    let first = one.read().await;
+    one.settle(&first[0], dead(1, false)).await;
+    fixture.admin().requeue(first[0].message.id()).await.unwrap();
+    fixture.store().promote(one.id, &one.held, 10).await.unwrap();
+
+    let rows = one.read().await;
+    let marks = |rows: &[Row]| rows.iter().map(|row| (body(row), row.message.origin)).collect::<Vec<_>>();
+    let expected = [("staged", Origin::Staged), ("requeued", Origin::Requeued), ("delayed", Origin::Delayed)];
+    let expected = expected.map(|(body, origin)| (body.to_owned(), origin));
+    assert_eq!(marks(&rows), expected);
+    one.settle(&rows[0], dead(1, true)).await;
+    one.settle(&rows[1], Fate::Parked).await;
+    one.settle(&rows[2], Fate::Parked).await;
+    assert_eq!(one.read().await, []);
+    assert_eq!(fixture.admin().requeue_key(&order_key("a")).await.unwrap(), 3);
+    assert_eq!(marks(&one.read().await), expected);
 }
 
 /// See [`Admin::requeue_all`](crate::store::Admin::requeue_all).

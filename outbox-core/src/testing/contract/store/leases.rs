@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::support::{LONG, Processor, SHORT, bodies, commit_of, dead, retry, shards};
 use super::{Fixture, SHARDS};
 use crate::shard::Shard;
-use crate::store::{Change, Fate, LaneSettle, Lease, LeaseRequest, SettleRequest, Settled};
+use crate::store::{Change, Fate, LaneSettle, Lease, LeaseRequest, Reach, SettleRequest, Settled};
 
 /// See [`Store`](crate::store::Store), clause 1.
 pub async fn no_shard_is_held_twice(fixture: &dyn Fixture) {
@@ -104,6 +104,45 @@ pub async fn who_leaves_keeps_nothing_and_counts_for_nothing(fixture: &dyn Fixtu
     // Leaving twice does no harm.
     one.ask(LeaseRequest { leaving: true, ..one.request(LONG) }).await;
     assert_eq!(other.lease(LONG).await.held.len(), 8);
+}
+
+/// See [`Reach::fair_share`].
+pub async fn who_reaches_nothing_leaves_the_shards_to_others(fixture: &dyn Fixture) {
+    let (mut one, mut other) = (Processor::alone(fixture).await, Processor::new(fixture));
+    let with = |processor: &Processor<'_>, reach| LeaseRequest { reach, ..processor.request(LONG) };
+    // Nobody else is there.
+    let request = with(&one, Reach::Nothing);
+    assert_eq!(one.ask(request).await.fair_share, 8);
+    let request = with(&other, Reach::Nothing);
+    assert_eq!(other.ask(request).await.fair_share, 4, "nobody works, so all share");
+    let request = with(&other, Reach::Works);
+    assert_eq!(other.ask(request).await.fair_share, 8);
+    assert_eq!(other.held, [], "nothing is free yet");
+    let request = with(&one, Reach::Nothing);
+    let reply = one.ask(request).await;
+    assert_eq!((reply.fair_share, reply.held.len()), (0, 8), "what is not given up stays");
+    let request = LeaseRequest { release: one.held.clone(), ..with(&one, Reach::Nothing) };
+    assert_eq!(one.ask(request).await.held, [], "and what is given up is not taken again");
+    assert_eq!(other.lease(LONG).await.held.len(), 8);
+
+    // One shard to try.
+    let request = with(&one, Reach::Trying);
+    let reply = one.ask(request).await;
+    assert_eq!((reply.fair_share, reply.held.len()), (1, 0));
+    assert_eq!(other.lease(LONG).await.fair_share, 7);
+    let request = LeaseRequest { release: other.held[..1].to_vec(), ..other.request(LONG) };
+    other.ask(request).await;
+    assert_eq!(other.held.len(), 7);
+    let request = with(&one, Reach::Trying);
+    assert_eq!(one.ask(request).await.held.len(), 1);
+    assert_eq!(one.lease(LONG).await.fair_share, 4, "and works again");
+
+    // Those that are gone do not count, whatever they said.
+    let request = LeaseRequest { ttl: SHORT, ..with(&one, Reach::Works) };
+    one.ask(request).await;
+    fixture.pass(SHORT).await;
+    let request = with(&other, Reach::Nothing);
+    assert_eq!(other.ask(request).await.fair_share, 8, "nobody who works is alive");
 }
 
 /// See [`LeaseRequest::most`].

@@ -18,9 +18,9 @@ use crate::event::Envelope;
 use crate::store::{Admin, Store};
 
 pub use admin::{
-    a_deleted_dead_letter_is_gone, a_parked_event_is_not_requeued_alone, everything_is_requeued,
-    giving_up_an_event_by_hand, lists_come_in_pages, requeueing_a_key_that_went_on_puts_it_last,
-    requeueing_an_event_puts_it_last, stats_count,
+    a_deleted_dead_letter_is_gone, a_parked_event_is_not_requeued_alone, an_event_put_back_keeps_its_mark,
+    everything_is_requeued, giving_up_an_event_by_hand, lists_come_in_pages,
+    requeueing_a_key_that_went_on_puts_it_last, requeueing_an_event_puts_it_last, stats_count,
 };
 pub use events::{
     delayed_events_of_others_stay, delayed_events_take_their_places_when_they_are_due,
@@ -30,6 +30,7 @@ pub use leases::{
     a_lease_that_is_renewed_lasts, a_lease_that_ran_out_is_taken_over_with_a_new_epoch,
     a_stale_lease_neither_reads_nor_settles, everybody_gets_a_fair_share, giving_up_is_compare_and_set,
     no_more_than_asked_for_is_taken, no_shard_is_held_twice, who_leaves_keeps_nothing_and_counts_for_nothing,
+    who_reaches_nothing_leaves_the_shards_to_others,
 };
 pub use reads::{
     a_lower_number_that_commits_late_is_shown, a_read_honours_its_limits, a_read_leaves_out_what_is_known,
@@ -37,8 +38,8 @@ pub use reads::{
 };
 pub use settles::{
     a_dead_event_moves_aside, a_parked_key_moves_aside_and_comes_back_in_its_order,
-    a_rejected_event_waits_and_remembers, number_and_id_must_both_match, parking_under_an_old_generation_is_ignored,
-    settling_twice_is_settling_once, ten_rejections_are_kept,
+    a_rejected_event_waits_and_remembers, number_and_id_must_both_match, settling_twice_is_settling_once,
+    ten_rejections_are_kept, under_an_old_generation_only_deliveries_count,
 };
 /// Shards of the tables that a clause wants.
 pub const SHARDS: u16 = 8;
@@ -83,6 +84,7 @@ macro_rules! for_every_store_clause {
             a_lease_that_is_renewed_lasts,
             giving_up_is_compare_and_set,
             who_leaves_keeps_nothing_and_counts_for_nothing,
+            who_reaches_nothing_leaves_the_shards_to_others,
             no_more_than_asked_for_is_taken,
             a_stale_lease_neither_reads_nor_settles,
             settling_twice_is_settling_once,
@@ -91,7 +93,7 @@ macro_rules! for_every_store_clause {
             ten_rejections_are_kept,
             a_dead_event_moves_aside,
             a_parked_key_moves_aside_and_comes_back_in_its_order,
-            parking_under_an_old_generation_is_ignored,
+            under_an_old_generation_only_deliveries_count,
             a_read_honours_its_limits,
             a_read_leaves_out_what_is_known,
             a_revisit_finds_what_was_passed_over,
@@ -106,6 +108,7 @@ macro_rules! for_every_store_clause {
             requeueing_an_event_puts_it_last,
             requeueing_a_key_that_went_on_puts_it_last,
             a_parked_event_is_not_requeued_alone,
+            an_event_put_back_keeps_its_mark,
             everything_is_requeued,
             a_deleted_dead_letter_is_gone,
             lists_come_in_pages,

@@ -145,17 +145,33 @@ pub async fn a_parked_key_moves_aside_and_comes_back_in_its_order(fixture: &dyn 
     assert_eq!(fixture.admin().requeue_key(&order_key("a")).await.unwrap(), 0);
 }
 
-/// See [`Fate::Parked`].
-pub async fn parking_under_an_old_generation_is_ignored(fixture: &dyn Fixture) {
+/// See [`LaneSettle`](crate::store::LaneSettle) on generations.
+pub async fn under_an_old_generation_only_deliveries_count(fixture: &dyn Fixture) {
     commit_of(fixture, "a", &["1", "2", "3"]).await;
     let one = Processor::alone(fixture).await;
     let rows = one.read().await;
     let generation = one.generation(rows[0].message.shard).await;
     one.settle(&rows[0], dead(1, true)).await;
     fixture.admin().requeue_key(&order_key("a")).await.unwrap();
-    assert_eq!(one.settle_as(&rows[1], generation, vec![Fate::Parked]).await, Settled::Regenerated);
-    assert_eq!(bodies(&one.read().await), ["1", "2", "3"]);
-    // Everything else is written.
+    let put_back = one.read().await;
+    assert_eq!(bodies(&put_back), ["1", "2", "3"]);
+
+    // The death once more, as if its answer had been lost, and whatever else can be said about an event.
+    for fate in [dead(1, true), dead(1, false), retry(1, LONG), Fate::Parked] {
+        for row in &rows[..2] {
+            assert_eq!(one.settle_as(row, generation, vec![fate.clone()]).await, Settled::Regenerated, "{fate:?}");
+            assert_eq!(one.read().await, put_back, "{fate:?}");
+        }
+    }
+    assert_eq!(fixture.admin().dead_letters(None, 10).await.unwrap(), []);
+    assert_eq!(fixture.admin().parked_keys(None, 10).await.unwrap(), []);
+    let pending = fixture.admin().pending(0, 10).await.unwrap();
+    assert!(pending.iter().all(|event| event.rejections.is_empty() && event.attempts == 0), "{pending:?}");
+
     assert_eq!(one.settle_as(&rows[2], generation, vec![Fate::Delivered]).await, Settled::Regenerated);
-    assert_eq!(bodies(&one.read().await), ["1", "2"]);
+    assert_eq!(bodies(&one.read().await), ["1", "2"], "what is delivered is delivered");
+    // Whoever knows the new generation goes on as always.
+    assert_eq!(one.settle(&rows[0], retry(1, Duration::ZERO)).await, Settled::Done);
+    assert_eq!(one.settle(&rows[0], Fate::Delivered).await, Settled::Done);
+    assert_eq!(bodies(&one.read().await), ["2"]);
 }

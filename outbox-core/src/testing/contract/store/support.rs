@@ -10,7 +10,7 @@ use super::{Fixture, SHARDS};
 use crate::event::{Envelope, EventId, Headers, OrderKey};
 use crate::shard::Shard;
 use crate::store::{
-    Change, Fate, LaneRead, LaneRows, LaneSettle, Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, Row,
+    Change, Fate, LaneRead, LaneRows, LaneSettle, Lease, LeaseReply, LeaseRequest, Reach, ReadReply, ReadRequest, Row,
     SettleRequest, Settled,
 };
 
@@ -47,6 +47,7 @@ impl<'f> Processor<'f> {
             release: Vec::new(),
             most: usize::from(SHARDS),
             leaving: false,
+            reach: Reach::Works,
             state,
         }
     }

@@ -1,3 +1,8 @@
+//! [`Lane`]: what is known, sent and settled of one shard.
+
+mod intake;
+mod restart;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +13,7 @@ use super::topics::Topics;
 use super::waiting::Waiting;
 use crate::message::Message;
 use crate::publisher::Outcome;
-use crate::store::{Change, Fate, LaneRead, LaneRows, Lease, Row};
+use crate::store::{Change, Fate, LaneRead, Lease};
 
 /// The ordered stream of one shard, inside the processor that holds its lease.
 #[derive(Debug)]
@@ -94,12 +99,12 @@ impl Lane {
 
     /// Whether something that was passed over may go now.
     pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&str) -> bool) -> bool {
-        self.catching_up.is_none() && self.holds.wants_pass(now, flows)
+        !self.is_catching_up() && self.holds.wants_pass(now, flows)
     }
 
     /// What to read next: up to `limit` new events, and what was passed over and may go now.
     pub(super) fn read(&mut self, now: Instant, limit: u32, bytes: usize, topics: &Topics) -> LaneRead {
-        let probe = topics.probe_of(self.lease.shard).filter(|_| self.catching_up.is_none());
+        let probe = topics.probe_of(self.lease.shard).filter(|_| !self.is_catching_up());
         let flows = |topic: &str| topics.flows(topic);
         let mut revisit = None;
         if self.wants_pass(now, flows) || probe.is_some_and(|topic| self.holds.has_topic(topic)) {
@@ -112,39 +117,6 @@ impl Lane {
         let mut known: Vec<i64> = above.chain(self.passed.iter().copied()).collect();
         known.sort_unstable();
         LaneRead { lease: self.lease, after: self.mark, known, limit, bytes, revisit }
-    }
-
-    /// Takes in what a read found. `decided` is the store's mark.
-    pub(super) fn take_in(&mut self, now: Instant, found: LaneRows, decided: i64, topics: &mut Topics) {
-        if self.fresh {
-            self.generation = found.generation;
-            self.fresh = false;
-        } else if self.generation != found.generation {
-            self.start_over(found.generation);
-            return;
-        }
-        let mut cursor = found.revisited.last().filter(|_| found.more_revisited).map(|row| row.message.seq + 1);
-        for row in found.revisited {
-            self.take_revisited(now, row, topics);
-        }
-        if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
-            cursor = None; // found
-        }
-        if let Some(probed) = self.holds.advance(now, cursor, |topic| topics.flows(topic)) {
-            topics.probe_not_found(&probed, self.lease.shard);
-        }
-        let last = found.rows.last().map(|row| row.message.seq);
-        for row in found.rows {
-            self.take(now, row, topics);
-        }
-        self.hungry = found.more;
-        if !found.more || last >= self.catching_up {
-            self.catching_up = None;
-        }
-        let complete = if found.more { last.unwrap_or(self.mark) } else { i64::MAX };
-        self.mark = self.mark.max(decided.min(complete));
-        self.front = self.front.max(self.mark);
-        self.passed = self.passed.split_off(&(self.mark + 1));
     }
 
     /// Moves events of `key` to the publisher while `take` agrees to their size.
@@ -234,25 +206,23 @@ impl Lane {
         }
     }
 
-    /// The settle that is under way was written. Returns the numbers that are no longer pending.
-    pub(super) fn settled(&mut self, now: Instant, parked_too: bool) -> Vec<i64> {
+    /// The settle that is under way was answered. Unless it was `complete`, only its deliveries were written, and all
+    /// else is as it was before. Returns the numbers that are no longer pending.
+    pub(super) fn settled(&mut self, now: Instant, complete: bool) -> Vec<i64> {
         let mut gone = Vec::with_capacity(self.settling.len());
-        for change in std::mem::take(&mut self.settling) {
-            let until = match change.fate {
-                Fate::Retry { delay, .. } => {
-                    self.pass_over(change.seq);
-                    now.checked_add(delay)
-                }
-                Fate::Parked if !parked_too => {
-                    self.pass_over(change.seq);
-                    Some(now)
-                }
-                _ => {
-                    gone.push(change.seq);
-                    Some(now)
-                }
-            };
-            if let Some(key) = self.waiting.remove(change.seq) {
+        for Change { seq, fate, .. } in std::mem::take(&mut self.settling) {
+            let mut until = Some(now);
+            if fate == Fate::Delivered {
+                gone.push(seq);
+            } else if !complete {
+                self.pass_over(seq);
+            } else if let Fate::Retry { delay, .. } = fate {
+                self.pass_over(seq);
+                until = now.checked_add(delay);
+            } else {
+                gone.push(seq);
+            }
+            if let Some(key) = self.waiting.remove(seq) {
                 // A delay beyond the clock's end is the database's to remember.
                 self.holds.release_key(&key, until.unwrap_or(now));
             }
@@ -265,110 +235,6 @@ impl Lane {
         for seq in seqs {
             self.tracked.remove(seq);
         }
-    }
-
-    /// Forgets what has not been sent.
-    pub(super) fn drop_queued(&mut self) {
-        let keys: Vec<Key> = self.streams.keys().cloned().collect();
-        for key in keys {
-            self.drop_queue(&key);
-        }
-        self.holds = Holds::default();
-        self.passed.clear();
-        (self.mark, self.hungry) = (0, true);
-    }
-
-    /// Somebody put events back at their old numbers: only what is with the publisher or waits for its settle is
-    /// still known; all else is read again from the start, before anything more is sent.
-    fn start_over(&mut self, generation: i64) {
-        self.drop_queued();
-        self.generation = generation;
-        self.catching_up = Some(self.front);
-        let parked: Vec<_> = self.changes.extract_if(.., |change| change.fate == Fate::Parked).collect();
-        for change in parked {
-            self.tracked.remove(&change.seq);
-            self.waiting.remove(change.seq);
-        }
-        // What is being settled cannot be read again yet, and nothing of its key may pass it.
-        for (seq, key) in self.waiting.iter() {
-            self.holds.hold_key(key.clone(), seq);
-        }
-    }
-
-    fn take(&mut self, now: Instant, row: Row, topics: &mut Topics) {
-        let seq = row.message.seq;
-        self.front = self.front.max(seq);
-        if self.tracked.contains(&seq) {
-            return;
-        }
-        let key = Key::of(&row.message);
-        let topic = row.message.envelope.topic.as_str();
-        if !row.parked {
-            let held = if topics.flows(topic) { self.holds.covers_topic(topic, seq) } else { false };
-            if !topics.flows(topic) {
-                self.holds.hold_topic(topic, seq);
-                self.pass_over(seq);
-                return;
-            }
-            if held || self.holds.covers_key(&key, seq) {
-                self.pass_over(seq);
-                return;
-            }
-        }
-        self.admit(now, key, row, topics);
-    }
-
-    fn take_revisited(&mut self, now: Instant, row: Row, topics: &mut Topics) {
-        let seq = row.message.seq;
-        if self.tracked.contains(&seq) {
-            return;
-        }
-        let key = Key::of(&row.message);
-        let topic = row.message.envelope.topic.as_str();
-        if !row.parked {
-            if self.holds.covers_revisited(&key, topic, seq) {
-                return;
-            }
-            let may_go = topics.flows(topic) && !self.holds.is_probing(topic);
-            if !may_go && !topics.admit_probe(topic, self.lease.shard) {
-                self.holds.hold_revisited(topic, seq);
-                return;
-            }
-        }
-        self.admit(now, key, row, topics);
-    }
-
-    fn admit(&mut self, now: Instant, key: Key, row: Row, topics: &mut Topics) {
-        let message = row.message;
-        let seq = message.seq;
-        if row.parked {
-            self.passed.remove(&seq);
-            self.tracked.insert(seq);
-            self.changes.push(Change { seq, id: message.id(), fate: Fate::Parked });
-            self.waiting.insert(seq, key);
-            return;
-        }
-        if let Some(wait) = row.retry_in
-            && let Some(until) = now.checked_add(wait)
-        {
-            topics.probe_lost(&message.envelope.topic, self.lease.shard);
-            let from = seq.min(self.drop_queue(&key));
-            self.holds.hold_key(key.clone(), from);
-            self.holds.release_key(&key, until);
-            self.pass_over(seq);
-            return;
-        }
-        self.passed.remove(&seq);
-        self.tracked.insert(seq);
-        self.queued += 1;
-        self.queued_bytes += message.size();
-        let stream = self.streams.entry(key.clone()).or_default();
-        let ready = stream.is_free() && !stream.has_queued();
-        let message = Arc::new(message);
-        if ready {
-            topics.ready(now, &message.envelope.topic, self.lease.shard, key);
-        }
-        stream.enqueue(message);
     }
 
     /// Forgets what is queued of a key, and returns the lowest number of it.

@@ -1,0 +1,116 @@
+//! What a read found: into the streams, or passed over.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Change, Fate, Key, Lane, Topics};
+use crate::store::{LaneRows, Row};
+
+impl Lane {
+    /// Takes in what a read found. `decided` is the store's mark.
+    pub(in crate::engine) fn take_in(&mut self, now: Instant, found: LaneRows, decided: i64, topics: &mut Topics) {
+        if self.fresh {
+            self.generation = found.generation;
+            self.fresh = false;
+        } else if self.generation != found.generation {
+            self.start_over(found.generation);
+            return;
+        }
+        let mut cursor = found.revisited.last().filter(|_| found.more_revisited).map(|row| row.message.seq + 1);
+        for row in found.revisited {
+            self.take_revisited(now, row, topics);
+        }
+        if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
+            cursor = None; // found
+        }
+        if let Some(probed) = self.holds.advance(now, cursor, |topic| topics.flows(topic)) {
+            topics.probe_not_found(&probed, self.lease.shard);
+        }
+        let last = found.rows.last().map(|row| row.message.seq);
+        for row in found.rows {
+            self.take(now, row, topics);
+        }
+        self.hungry = found.more;
+        self.has_read(last, found.more);
+        let complete = if found.more { last.unwrap_or(self.mark) } else { i64::MAX };
+        self.mark = self.mark.max(decided.min(complete));
+        self.front = self.front.max(self.mark);
+        self.passed = self.passed.split_off(&(self.mark + 1));
+    }
+
+    fn take(&mut self, now: Instant, row: Row, topics: &mut Topics) {
+        let seq = row.message.seq;
+        self.front = self.front.max(seq);
+        if self.tracked.contains(&seq) {
+            return;
+        }
+        let key = Key::of(&row.message);
+        let topic = row.message.envelope.topic.as_str();
+        if !row.parked {
+            let held = if topics.flows(topic) { self.holds.covers_topic(topic, seq) } else { false };
+            if !topics.flows(topic) {
+                self.holds.hold_topic(topic, seq);
+                self.pass_over(seq);
+                return;
+            }
+            if held || self.holds.covers_key(&key, seq) {
+                self.pass_over(seq);
+                return;
+            }
+        }
+        self.admit(now, key, row, topics);
+    }
+
+    fn take_revisited(&mut self, now: Instant, row: Row, topics: &mut Topics) {
+        let seq = row.message.seq;
+        if self.tracked.contains(&seq) {
+            return;
+        }
+        let key = Key::of(&row.message);
+        let topic = row.message.envelope.topic.as_str();
+        if !row.parked {
+            if self.holds.covers_revisited(&key, topic, seq) {
+                return;
+            }
+            let may_go = topics.flows(topic) && !self.holds.is_probing(topic);
+            if !may_go && !topics.admit_probe(topic, self.lease.shard) {
+                self.holds.hold_revisited(topic, seq);
+                return;
+            }
+        }
+        self.admit(now, key, row, topics);
+    }
+
+    fn admit(&mut self, now: Instant, key: Key, row: Row, topics: &mut Topics) {
+        let message = row.message;
+        let seq = message.seq;
+        if row.parked {
+            self.passed.remove(&seq);
+            self.tracked.insert(seq);
+            self.changes.push(Change { seq, id: message.id(), fate: Fate::Parked });
+            self.waiting.insert(seq, key);
+            return;
+        }
+        if let Some(wait) = row.retry_in
+            && let Some(until) = now.checked_add(wait)
+        {
+            topics.probe_lost(&message.envelope.topic, self.lease.shard);
+            let from = seq.min(self.drop_queue(&key));
+            self.holds.hold_key(key.clone(), from);
+            self.holds.release_key(&key, until);
+            self.pass_over(seq);
+            return;
+        }
+        self.passed.remove(&seq);
+        self.tracked.insert(seq);
+        self.queued += 1;
+        self.queued_bytes += message.size();
+        let stream = self.streams.entry(key.clone()).or_default();
+        let ready = stream.is_free() && !stream.has_queued();
+        let message = Arc::new(message);
+        if ready {
+            topics.ready(now, &message.envelope.topic, self.lease.shard, key);
+        }
+        stream.enqueue(message);
+    }
+}
