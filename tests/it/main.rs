@@ -12,5 +12,6 @@
 mod delivery;
 mod ordering;
 mod random;
+mod rights;
 mod store;
 mod support;
