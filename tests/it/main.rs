@@ -9,6 +9,7 @@
     reason = "these are tests"
 )]
 
+mod blocked;
 mod delivery;
 mod ordering;
 mod random;
