@@ -9,8 +9,10 @@
     reason = "these are tests"
 )]
 
+mod blocked;
 mod delivery;
 mod ordering;
 mod random;
+mod rights;
 mod store;
 mod support;

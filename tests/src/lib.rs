@@ -31,6 +31,7 @@ mod kafka;
 pub mod ledger;
 mod own_server;
 mod program;
+mod roles;
 mod server;
 
 pub use child::ProcessorProcess;
@@ -40,4 +41,5 @@ pub use every_database::{Verdict, exercise};
 pub use kafka::{Kafka, Record, kafka};
 pub use own_server::OwnServer;
 pub use program::run_processor;
+pub use roles::Role;
 pub use server::{Availability, Server, availability};

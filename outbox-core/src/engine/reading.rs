@@ -80,7 +80,7 @@ impl Engine {
         asked.rotate_left(next % all);
         asked.truncate((room / LEAST).max(1));
         self.reading.next_shard = asked.last().map_or(Shard::new(0), |shard| Shard::new(shard.number() + 1));
-        let saturated = self.lanes.values().map(Lane::held).sum::<usize>() >= self.config.most_held;
+        let saturated = self.is_saturated();
         let hungry = asked.iter().filter(|shard| self.lanes.get(shard).is_some_and(|lane| lane.hungry)).count();
         let small = (room / (4 * asked.len())).max(LEAST);
         let large = (room * 3 / 4).checked_div(hungry).unwrap_or(small).max(LEAST);
@@ -89,8 +89,9 @@ impl Engine {
         for shard in &asked {
             let Some(lane) = self.lanes.get_mut(shard) else { continue };
             let share = if lane.hungry { large } else { small };
-            // A lane that can remember no more reads nothing new; what it holds can still go.
-            let limit = if saturated { 0 } else { u32::try_from(share).unwrap_or(u32::MAX) };
+            // Where no more can be remembered nothing new is read, unless that lets something be forgotten; what is
+            // held can still go.
+            let limit = if saturated { u32::from(lane.can_forget()) } else { u32::try_from(share).unwrap_or(u32::MAX) };
             requests.push(lane.read(now, limit, bytes, &self.topics));
         }
         self.reading.asked = requests.iter().map(|request| request.lease).collect();
@@ -102,12 +103,19 @@ impl Engine {
 
     fn read_wanted(&self, now: Instant) -> bool {
         let flows = |topic: &str| self.topics.flows(topic);
+        let saturated = self.is_saturated();
         self.reading.wanted
             || self.pace.next_look().is_none_or(|due| due <= now)
             || self.lanes.values().any(|lane| {
+                let hungry = lane.hungry && (!saturated || lane.can_forget());
                 !lane.draining
-                    && (lane.hungry || lane.wants_pass(now, flows) || self.topics.probe_of(lane.lease.shard).is_some())
+                    && (hungry || lane.wants_pass(now, flows) || self.topics.probe_of(lane.lease.shard).is_some())
             })
+    }
+
+    /// Whether no more can be remembered of what was passed over.
+    fn is_saturated(&self) -> bool {
+        self.lanes.values().map(Lane::held).sum::<usize>() >= self.config.most_held
     }
 
     pub(super) fn read(&mut self, now: Instant, answer: Result<ReadReply, StoreError>) {

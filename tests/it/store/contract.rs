@@ -16,3 +16,30 @@ macro_rules! on_tables {
 }
 
 outbox_core::for_every_store_clause!(on_tables);
+
+/// The same, by accounts that may do no more than the documentation says they must.
+mod with_roles {
+    use super::{Outboxed, contract};
+
+    macro_rules! on_servers {
+        ($($clause:ident),+ $(,)?) => {$(
+            mod $clause {
+                use super::{Outboxed, contract};
+
+                #[tokio::test(flavor = "multi_thread")]
+                async fn postgres() {
+                    let Some(db) = outbox_tests::postgres().await else { return };
+                    contract::$clause(&Outboxed::with_roles(db).await).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread")]
+                async fn mariadb() {
+                    let Some(db) = outbox_tests::mariadb().await else { return };
+                    contract::$clause(&Outboxed::with_roles(db).await).await;
+                }
+            }
+        )+};
+    }
+
+    outbox_core::for_every_store_clause!(on_servers);
+}

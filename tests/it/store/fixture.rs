@@ -10,7 +10,7 @@ use outbox_core::testing::contract::store::{Fixture, Open, SHARDS};
 use outbox_core::{Encoded, Limits, OutboxEvent};
 use outbox_sea_orm::migration::{Options, OutboxMigrator, Payload, TableNames};
 use outbox_sea_orm::{Outbox, OutboxTransaction, SeaOrmStore};
-use outbox_tests::{Kind, TestDatabase};
+use outbox_tests::{Kind, Role, TestDatabase};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, IsolationLevel, Statement, TransactionOptions,
     Value,
@@ -21,6 +21,7 @@ pub(super) struct Outboxed {
     pub(super) db: TestDatabase,
     pub(super) outbox: Outbox,
     pub(super) store: SeaOrmStore,
+    admin: SeaOrmStore,
 }
 
 impl Outboxed {
@@ -39,7 +40,19 @@ impl Outboxed {
         let outbox = Outbox::builder(db.connection().clone()).limits(limits).build().unwrap();
         let store = SeaOrmStore::new(db.connection().clone(), names);
         store.open().await.unwrap();
-        Self { db, outbox, store }
+        Self { db, outbox, admin: store.clone(), store }
+    }
+
+    /// With eight shards, and for processors and operators accounts that may do no more than they must. The events
+    /// are written by the owner of the tables, who corrects them afterwards.
+    pub(super) async fn with_roles(db: TestDatabase) -> Self {
+        let mut this = Self::new(db).await;
+        this.db.create_roles().await;
+        let store = async |role| SeaOrmStore::new(this.db.connect_as(role).await, this.store.names().clone());
+        let (processor, operator) = (store(Role::Processor).await, store(Role::Operator).await);
+        (this.store, this.admin) = (processor, operator);
+        this.store.open().await.unwrap();
+        this
     }
 
     /// Another store on the same tables, as another process would have it.
@@ -74,7 +87,7 @@ impl Fixture for Outboxed {
     }
 
     fn admin(&self) -> &dyn Admin {
-        &self.store
+        &self.admin
     }
 
     async fn begin(&self, events: Vec<Envelope>) -> Box<dyn Open> {

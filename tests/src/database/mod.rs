@@ -98,6 +98,19 @@ impl TestDatabase {
         &self.url
     }
 
+    /// What the server calls it.
+    pub(crate) fn name(&self) -> &str {
+        let url = self.url.split('?').next().unwrap_or_default();
+        url.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Options for another pool of the same size, as somebody else.
+    pub(crate) fn options_of(&self, url: &str) -> ConnectOptions {
+        let mut options = options(url);
+        options.max_connections(10).acquire_timeout(Duration::from_secs(30));
+        options
+    }
+
     /// The connection pool that came with it.
     #[must_use]
     pub const fn connection(&self) -> &DatabaseConnection {

@@ -6,6 +6,8 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbB
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::Role;
+
 /// Removes a database when it is dropped, after a failed test too.
 #[derive(Debug)]
 pub(super) enum Owner {
@@ -53,6 +55,9 @@ async fn remove(server: &str, name: &str) -> Result<(), DbErr> {
     let admin = admin(server).await?;
     if admin.get_database_backend() == DbBackend::Postgres {
         admin.execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)")).await?;
+        for role in Role::ALL {
+            admin.execute_unprepared(&format!("DROP ROLE IF EXISTS {}", role.account(name))).await?;
+        }
     } else {
         let sql = "SELECT id FROM information_schema.processlist WHERE db = ?";
         let left = Statement::from_sql_and_values(DbBackend::MySql, sql, [name.into()]);
@@ -61,6 +66,9 @@ async fn remove(server: &str, name: &str) -> Result<(), DbErr> {
             admin.execute_unprepared(&format!("KILL {}", row.try_get::<i64>("", "id")?)).await.ok();
         }
         admin.execute_unprepared(&format!("DROP DATABASE {name}")).await?;
+        for role in Role::ALL {
+            admin.execute_unprepared(&format!("DROP USER IF EXISTS '{}'@'%'", role.account(name))).await?;
+        }
     }
     admin.close().await
 }

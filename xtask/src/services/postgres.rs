@@ -21,6 +21,12 @@ const SETTINGS: &[&str] = &[
     "shared_buffers=256MB",
 ];
 
+/// Accounts that tests make must say their password.
+const ACCESS: &str = "\
+host all outbox 127.0.0.1/32 trust
+host all all 127.0.0.1/32 scram-sha-256
+";
+
 #[derive(Debug)]
 pub(crate) struct Postgres {
     bin: PathBuf,
@@ -50,6 +56,9 @@ impl Recipe for Postgres {
             .args(["--locale-provider=icu", "--icu-locale=en-US"])
             .current_dir(&place.folder);
         run_to_end(initdb, place.account, &place.log()).context("cannot create a PostgreSQL cluster")?;
+
+        let access = place.data().join("pg_hba.conf");
+        fs::write(&access, ACCESS).with_context(|| format!("cannot write {}", access.display()))?;
 
         let mut server = vec![word(self.bin.join("postgres"))?, "-D".to_owned(), word(place.data())?];
         server.push(format!("-p{}", place.port()));

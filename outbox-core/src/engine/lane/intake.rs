@@ -31,6 +31,7 @@ impl Lane {
             self.take(now, row, topics);
         }
         self.hungry = found.more;
+        self.decided = decided;
         self.has_read(last, found.more);
         let complete = if found.more { last.unwrap_or(self.mark) } else { i64::MAX };
         self.mark = self.mark.max(decided.min(complete));

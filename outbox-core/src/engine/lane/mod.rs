@@ -25,6 +25,8 @@ pub(super) struct Lane {
     mark: i64,
     /// The highest number seen.
     front: i64,
+    /// What the store called decided at the last read.
+    decided: i64,
     /// Numbers in memory: queued, with the publisher, or waiting for their settle.
     tracked: HashSet<i64>,
     /// Numbers above the mark that were passed over; those at or below it need no list.
@@ -58,6 +60,7 @@ impl Lane {
             generation: 0,
             mark: 0,
             front: 0,
+            decided: 0,
             tracked: HashSet::new(),
             passed: BTreeSet::new(),
             streams: HashMap::new(),
@@ -90,6 +93,12 @@ impl Lane {
     /// Entries kept for events and keys that are passed over.
     pub(super) fn held(&self) -> usize {
         self.holds.len() + self.passed.len()
+    }
+
+    /// Whether a read of something new, however little, would let entries be forgotten: what is decided has moved on
+    /// since they were passed over.
+    pub(super) fn can_forget(&self) -> bool {
+        self.passed.first().is_some_and(|seq| *seq <= self.decided)
     }
 
     /// Whether nothing is with the publisher or waits for a settle.
