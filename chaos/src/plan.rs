@@ -38,8 +38,8 @@ struct Draw {
 
 impl Draw {
     fn period(&mut self) -> Period {
-        let length = self.millis(5_000, 11_000);
-        let count = if self.random.u8(..4) == 0 { 0 } else { self.random.usize(1..=3) };
+        let length = self.millis(5_000, 10_000);
+        let count = if self.random.u8(..4) == 0 { 0 } else { self.random.usize(1..=4) };
         let faults = (0..count).map(|_| (self.millis(0, 3_000), self.fault())).collect();
         Period { length, faults }
     }
