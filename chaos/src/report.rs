@@ -23,6 +23,9 @@ pub(crate) struct Report {
     /// Entries whose commit had no answer: committed, rolled back.
     unknown_commits: (usize, usize),
     faults: Vec<Line>,
+    /// Processors that were asked to stop, and events that they left without an outcome within their deadline.
+    stops: usize,
+    abandoned: u64,
     lost_leases: usize,
     failed_producers: usize,
     lost: usize,
@@ -91,6 +94,8 @@ impl Report {
             dead_letters: evidence.dead.len(),
             unknown_commits: verdict.unknown,
             faults: KINDS.into_iter().chain(["no fault"]).map(line).collect(),
+            stops: evidence.happened.stops.len(),
+            abandoned: evidence.happened.stops.iter().map(|(_, abandoned)| abandoned).sum(),
             lost_leases: evidence.said.lost_leases.len(),
             failed_producers: evidence.said.failed_producers.len(),
             lost: findings.lost.len(),
@@ -139,6 +144,7 @@ impl fmt::Display for Report {
         writeln!(f, "events: {} committed, {} records, {} dead letters", self.events, self.records, self.dead_letters)?;
         let (there, not) = self.unknown_commits;
         writeln!(f, "of those whose commit had no answer {there} were committed and {not} rolled back")?;
+        writeln!(f, "graceful stops: {}, with {} events left open at their deadline", self.stops, self.abandoned)?;
         writeln!(f, "leases lost: {}, producers failed: {}", self.lost_leases, self.failed_producers)?;
         writeln!(f, "\n{:<24}{:>7}{:>15}", "fault", "times", "repeats after")?;
         for line in self.faults.iter().filter(|line| line.times + line.repeats_after > 0) {
