@@ -38,7 +38,8 @@ pub(crate) struct Report {
     dead_without_reason: usize,
     repeats: usize,
     repeats_allowed: u64,
-    repeats_unexplained: usize,
+    /// When they came, in milliseconds since 1970.
+    repeats_unexplained: Vec<i64>,
     drained_after_seconds: Option<f32>,
     drain_limit_seconds: f32,
     complaints: Vec<String>,
@@ -108,7 +109,7 @@ impl Report {
             dead_without_reason: findings.dead.len(),
             repeats: verdict.repeats.len(),
             repeats_allowed: verdict.repeats_allowed,
-            repeats_unexplained: verdict.unexplained,
+            repeats_unexplained: verdict.unexplained.clone(),
             drained_after_seconds: verdict.drained.map(|time| time.as_secs_f32()),
             drain_limit_seconds: setup.drain_limit.as_secs_f32(),
             complaints: verdict.complaints.clone(),
@@ -170,7 +171,10 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{:<12}{} of at most {}, {} without a cause",
-            "repeats", self.repeats, self.repeats_allowed, self.repeats_unexplained
+            "repeats",
+            self.repeats,
+            self.repeats_allowed,
+            self.repeats_unexplained.len()
         )?;
         writeln!(f, "{:<12}drained {drained} after the last fault, of {:.0} s", "liveness", self.drain_limit_seconds)?;
         for complaint in &self.complaints {
