@@ -7,6 +7,8 @@ use anyhow::{bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 use outbox_tests::Kind;
 
+use crate::fault::{KINDS, USUAL, suits};
+
 pub(crate) const HELP: &str = "\
 Writers, processors, PostgreSQL or MariaDB or SQLite, and Kafka, and everything that happens to them.
 
@@ -15,11 +17,13 @@ Usage: cargo xtask chaos [options]
   --minutes <number>     how long (default: 3)
   --seed <number>        which faults happen when (default: 1)
   --database <name>      postgres, mariadb or sqlite (default: postgres)
+  --only <kinds>         nothing but these kinds of faults, separated by commas (default: all but
+                         silent connections)
   --drain <seconds>      how long delivering the rest may take at the end (default: 30)
   --logs <folder>        where the processors' logs go (default: a new one among the temporary files)
   --json <file>          the report for programs
 
-It fails when a promise of docs/delivery.md was broken.
+It fails when a promise of docs/delivery.md was broken. The kinds of faults are listed in docs/reliability.md.
 ";
 
 #[derive(Debug)]
@@ -35,6 +39,7 @@ pub(crate) struct Options {
     pub(crate) length: Duration,
     pub(crate) seed: u64,
     pub(crate) database: Kind,
+    pub(crate) kinds: Vec<&'static str>,
     pub(crate) drain: Duration,
     pub(crate) logs: Option<PathBuf>,
     pub(crate) json: Option<PathBuf>,
@@ -60,6 +65,7 @@ pub(crate) fn parse(mut parser: Parser) -> anyhow::Result<Task> {
         length: Duration::from_secs(180),
         seed: 1,
         database: Kind::Postgres,
+        kinds: USUAL.to_vec(),
         drain: Duration::from_secs(30),
         logs: None,
         json: None,
@@ -82,11 +88,57 @@ pub(crate) fn parse(mut parser: Parser) -> anyhow::Result<Task> {
                     other => bail!("--database: there is no {other:?}; there are postgres, mariadb and sqlite"),
                 }
             }
+            Arg::Long("only") => options.kinds = kinds(&parser.value()?.string()?)?,
             Arg::Long("drain") => options.drain = Duration::from_secs(parser.value()?.parse()?),
             Arg::Long("logs") => options.logs = Some(parser.value()?.into()),
             Arg::Long("json") => options.json = Some(parser.value()?.into()),
             other => return Err(other.unexpected().into()),
         }
     }
+    let database = options.database;
+    ensure!(
+        options.kinds.iter().any(|kind| suits(kind, database)),
+        "--only: nothing of this can happen to {}",
+        options.database_name()
+    );
     Ok(Task::Run(options))
+}
+
+fn kinds(names: &str) -> anyhow::Result<Vec<&'static str>> {
+    let known = |name: &str| KINDS.into_iter().find(|kind| *kind == name.trim());
+    let unknown = |name| anyhow::anyhow!("--only: there is no {name:?}; there are {}", KINDS.join(", "));
+    names.split(',').map(|name| known(name).ok_or_else(|| unknown(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> anyhow::Result<Task> {
+        parse(Parser::from_args(arguments))
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let Task::Run(options) = parsed(&["--database", "sqlite", "--minutes", "0.5"]).unwrap() else {
+            panic!("not a run");
+        };
+        assert_eq!((options.database, options.seed, options.processors()), (Kind::Sqlite, 1, 1));
+        assert_eq!((options.length, options.kinds.len()), (Duration::from_secs(30), USUAL.len()));
+    }
+
+    #[test]
+    fn kinds_of_faults_are_named() {
+        let Task::Run(options) = parsed(&["--only", "reset, crash kafka"]).unwrap() else { panic!("not a run") };
+        assert_eq!(options.kinds, ["reset", "crash kafka"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error() {
+        for wrong in [["--only", "rain"], ["--minutes", "0"], ["--seed", "x"], ["--database", "oracle"], ["--x", "1"]] {
+            assert!(parsed(&wrong).is_err(), "{wrong:?}");
+        }
+        // It would never begin.
+        assert!(parsed(&["--database", "sqlite", "--only", "crash the database"]).is_err());
+    }
 }

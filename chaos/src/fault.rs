@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     Reset { link: Link },
     /// Nothing passes for a while, and then the connections are reset.
     BlackHole { link: Link, length: Duration },
+    /// The connections of a processor say nothing any more, for good. New ones work.
+    Silence { link: Link },
     /// Nothing passes in one direction for a while, and then it all does.
     OneWay { link: Link, direction: Direction, length: Duration },
     /// Everything takes longer for a while.
@@ -52,8 +54,8 @@ pub(crate) enum Fault {
     Refuse,
 }
 
-/// The kinds of faults, by name.
-pub(crate) const KINDS: [&str; 15] = [
+/// The names of the kinds of faults.
+pub(crate) const KINDS: [&str; 16] = [
     "kill a processor",
     "pause a processor",
     "replace a processor",
@@ -69,27 +71,38 @@ pub(crate) const KINDS: [&str; 15] = [
     "pinned vacuum",
     "stalled writer",
     "refused event",
+    "silent connections",
 ];
+
+/// Those that a run has unless others are named: without connections that fall silent, which a processor's database
+/// driver waits for as long as the operating system does.
+pub(crate) const USUAL: &[&str] = KINDS.split_at(15).0;
+
+/// Whether faults of a kind can happen to this database. SQLite is a file: no server, and nothing on the way to it.
+pub(crate) fn suits(kind: &str, database: Kind) -> bool {
+    database != Kind::Sqlite || !matches!(kind, "crash the database" | "cut at commit")
+}
 
 impl Fault {
     pub(crate) const fn kind(self) -> &'static str {
-        KINDS[match self {
-            Self::Kill { .. } => 0,
-            Self::Pause { .. } => 1,
-            Self::Roll { .. } => 2,
-            Self::CrashDatabase => 3,
-            Self::CrashKafka => 4,
-            Self::Reset { .. } => 5,
-            Self::BlackHole { .. } => 6,
-            Self::OneWay { .. } => 7,
-            Self::Slow { .. } => 8,
-            Self::CutAfter { .. } => 9,
-            Self::CutCommit { .. } => 10,
-            Self::DropProduceResponse { .. } => 11,
-            Self::PinVacuum { .. } => 12,
-            Self::StallWriter { .. } => 13,
-            Self::Refuse => 14,
-        }]
+        match self {
+            Self::Kill { .. } => "kill a processor",
+            Self::Pause { .. } => "pause a processor",
+            Self::Roll { .. } => "replace a processor",
+            Self::CrashDatabase => "crash the database",
+            Self::CrashKafka => "crash kafka",
+            Self::Reset { .. } => "reset",
+            Self::BlackHole { .. } => "black hole",
+            Self::Silence { .. } => "silent connections",
+            Self::OneWay { .. } => "one way",
+            Self::Slow { .. } => "latency",
+            Self::CutAfter { .. } => "cut in a message",
+            Self::CutCommit { .. } => "cut at commit",
+            Self::DropProduceResponse { .. } => "lost produce response",
+            Self::PinVacuum { .. } => "pinned vacuum",
+            Self::StallWriter { .. } => "stalled writer",
+            Self::Refuse => "refused event",
+        }
     }
 
     /// Whether repeats may follow. They never do from what happens to Kafka, to writers, or between Kafka and a
@@ -97,32 +110,23 @@ impl Fault {
     pub(crate) const fn can_repeat(self) -> bool {
         match self {
             Self::Kill { .. } | Self::Pause { .. } | Self::Roll { .. } | Self::CrashDatabase | Self::Refuse => true,
-            Self::Reset { link }
-            | Self::BlackHole { link, .. }
-            | Self::OneWay { link, .. }
-            | Self::Slow { link, .. }
-            | Self::CutAfter { link, .. }
-            | Self::CutCommit { link, .. } => matches!(link, Link::Database(_)),
-            Self::CrashKafka | Self::DropProduceResponse { .. } | Self::PinVacuum { .. } | Self::StallWriter { .. } => {
-                false
-            }
+            _ => matches!(self.link(), Some(Link::Database(_))),
         }
     }
 
-    /// Whether it can happen to this database. SQLite is a file: no server, no network, and one writer, for whom all
-    /// others wait.
-    pub(crate) fn suits(self, database: Kind) -> bool {
-        let link = match self {
+    /// On which way it happens.
+    pub(crate) const fn link(self) -> Option<Link> {
+        match self {
             Self::Reset { link }
             | Self::BlackHole { link, .. }
+            | Self::Silence { link }
             | Self::OneWay { link, .. }
             | Self::Slow { link, .. }
             | Self::CutAfter { link, .. }
             | Self::CutCommit { link, .. } => Some(link),
+            Self::DropProduceResponse { place, .. } => Some(Link::Kafka(place)),
             _ => None,
-        };
-        let on_the_way_to_kafka = link.is_none_or(|link| matches!(link, Link::Kafka(_)));
-        database != Kind::Sqlite || (on_the_way_to_kafka && self != Self::CrashDatabase)
+        }
     }
 }
 

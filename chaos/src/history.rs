@@ -14,6 +14,7 @@ pub(crate) struct History(Mutex<Happened>);
 pub(crate) struct Happened {
     pub(crate) faults: Vec<Past>,
     pub(crate) kills: Vec<i64>,
+    /// Of a database that may lose the last settles.
     pub(crate) database_crashes: Vec<i64>,
     /// Since when a processor was stopping, and how many events it left without an outcome.
     pub(crate) stops: Vec<(i64, u64)>,

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use outbox_tests::Record;
 use outbox_tests::ledger::event_id;
 
-use crate::history::Happened;
+use crate::history::{Happened, Past};
 use crate::logs::Said;
 use crate::profile::{WAL_WRITER_DELAY, WINDOW};
 
-/// How long after its cause a repeat may come: others have to find out, and may themselves be hindered meanwhile.
-const AFTER: i64 = 30_000;
+/// How long after its cause a repeat may come, not counting the time in which faults hinder those who would publish it.
+const AFTER: i64 = 20_000;
 /// How long before: a lease is lost before its former owner knows.
 const BEFORE: i64 = 30_000;
 
@@ -36,7 +36,7 @@ pub(crate) fn times(records: &[Record]) -> Vec<i64> {
 /// All that may cost repeats, by the promise: crashes, lost leases, failed producers, what a graceful stop had to
 /// leave open, and the last settles before a crash of the database. Nothing else.
 pub(crate) fn causes(happened: &Happened, said: &Said, records: &[Record]) -> Vec<Cause> {
-    let around = |at: i64, before, at_most| Cause { from: at - before, to: at + AFTER, at_most };
+    let around = |at: i64, before, at_most| Cause { from: at - before, to: after(at, &happened.faults), at_most };
     let kills = happened.kills.iter().map(|at| around(*at, 0, WINDOW));
     let leases = said.lost_leases.iter().map(|at| around(*at, BEFORE, WINDOW));
     let producers = said.failed_producers.iter().map(|at| around(*at, BEFORE, WINDOW));
@@ -49,6 +49,20 @@ pub(crate) fn causes(happened: &Happened, said: &Said, records: &[Record]) -> Ve
         around(*at, 0, published.count() as u64)
     });
     kills.chain(leases).chain(producers).chain(stops).chain(crashes).filter(|cause| cause.at_most > 0).collect()
+}
+
+/// When `AFTER` has passed since then without a fault; faults are given in the order of their beginnings.
+fn after(at: i64, faults: &[Past]) -> i64 {
+    let (mut reached, mut left) = (at, AFTER);
+    for fault in faults.iter().filter(|fault| fault.to > at) {
+        let calm = fault.from - reached;
+        if calm >= left {
+            break;
+        }
+        left -= calm.max(0);
+        reached = reached.max(fault.to);
+    }
+    reached + left
 }
 
 /// The repeats, given in the order of time, that no cause accounts for. Each counts for the cause that ends first,
@@ -79,6 +93,7 @@ pub(crate) fn attributed(times: &[i64], happened: &Happened) -> Vec<&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Fault;
 
     fn cause(from: i64, to: i64, at_most: u64) -> Cause {
         Cause { from, to, at_most }
@@ -99,6 +114,16 @@ mod tests {
         let causes = [cause(10, 30, 2), cause(0, 20, 2)];
         assert!(unexplained(&[15, 15, 25, 25], &causes).is_empty());
         assert_eq!(unexplained(&[15, 15, 15, 25, 25], &causes), [25]);
+    }
+
+    #[test]
+    fn time_in_which_something_is_broken_does_not_count() {
+        let fault = |from, to| Past { fault: Fault::CrashKafka, from, to };
+        assert_eq!(after(1_000, &[]), 1_000 + AFTER);
+        // One that is over, one at the same time, two that overlap, and one that comes too late.
+        let faults =
+            [fault(0, 900), fault(900, 3_000), fault(5_000, 9_000), fault(6_000, 8_000), fault(90_000, 91_000)];
+        assert_eq!(after(1_000, &faults), 1_000 + AFTER + 2_000 + 4_000);
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(crate) struct Report {
     /// Entries whose commit had no answer: committed, rolled back.
     unknown_commits: (usize, usize),
     faults: Vec<Line>,
+    /// Processors that were asked to stop, and events that they left without an outcome within their deadline.
+    stops: usize,
+    abandoned: u64,
     lost_leases: usize,
     failed_producers: usize,
     lost: usize,
@@ -35,7 +38,8 @@ pub(crate) struct Report {
     dead_without_reason: usize,
     repeats: usize,
     repeats_allowed: u64,
-    repeats_unexplained: usize,
+    /// When they came, in milliseconds since 1970.
+    repeats_unexplained: Vec<i64>,
     drained_after_seconds: Option<f32>,
     drain_limit_seconds: f32,
     complaints: Vec<String>,
@@ -91,6 +95,8 @@ impl Report {
             dead_letters: evidence.dead.len(),
             unknown_commits: verdict.unknown,
             faults: KINDS.into_iter().chain(["no fault"]).map(line).collect(),
+            stops: evidence.happened.stops.len(),
+            abandoned: evidence.happened.stops.iter().map(|(_, abandoned)| abandoned).sum(),
             lost_leases: evidence.said.lost_leases.len(),
             failed_producers: evidence.said.failed_producers.len(),
             lost: findings.lost.len(),
@@ -103,7 +109,7 @@ impl Report {
             dead_without_reason: findings.dead.len(),
             repeats: verdict.repeats.len(),
             repeats_allowed: verdict.repeats_allowed,
-            repeats_unexplained: verdict.unexplained,
+            repeats_unexplained: verdict.unexplained.clone(),
             drained_after_seconds: verdict.drained.map(|time| time.as_secs_f32()),
             drain_limit_seconds: setup.drain_limit.as_secs_f32(),
             complaints: verdict.complaints.clone(),
@@ -139,6 +145,7 @@ impl fmt::Display for Report {
         writeln!(f, "events: {} committed, {} records, {} dead letters", self.events, self.records, self.dead_letters)?;
         let (there, not) = self.unknown_commits;
         writeln!(f, "of those whose commit had no answer {there} were committed and {not} rolled back")?;
+        writeln!(f, "graceful stops: {}, with {} events left open at their deadline", self.stops, self.abandoned)?;
         writeln!(f, "leases lost: {}, producers failed: {}", self.lost_leases, self.failed_producers)?;
         writeln!(f, "\n{:<24}{:>7}{:>15}", "fault", "times", "repeats after")?;
         for line in self.faults.iter().filter(|line| line.times + line.repeats_after > 0) {
@@ -164,7 +171,10 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{:<12}{} of at most {}, {} without a cause",
-            "repeats", self.repeats, self.repeats_allowed, self.repeats_unexplained
+            "repeats",
+            self.repeats,
+            self.repeats_allowed,
+            self.repeats_unexplained.len()
         )?;
         writeln!(f, "{:<12}drained {drained} after the last fault, of {:.0} s", "liveness", self.drain_limit_seconds)?;
         for complaint in &self.complaints {

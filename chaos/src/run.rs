@@ -19,7 +19,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     println!("the processors' logs are in {}", folder.display());
     let processors = options.processors();
     let stage = Arc::new(Stage::set(options.database, processors, &folder).await?);
-    let plan = plan::plan(options.seed, options.length, options.database, processors);
+    let plan = plan::plan(options.seed, options.length, options.database, processors, &options.kinds);
 
     let began = Instant::now();
     let workload = Workload::start(&stage, options.seed);

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::kafka::{self, Requests};
-use super::{Direction, Protocol, Shared, Trap};
+use super::{Direction, Protocol, Shared, Trap, Weather};
 
 /// What both directions of a link know.
 struct Link<'a> {
@@ -20,6 +20,13 @@ struct Link<'a> {
     requests: Mutex<Requests>,
 }
 
+/// How a link ends.
+enum End {
+    Closed,
+    Cut,
+    Silent,
+}
+
 /// What becomes of a piece of what passes.
 enum Fate {
     Pass,
@@ -27,56 +34,57 @@ enum Fate {
     Cut,
 }
 
-/// Passes bytes until one side closes, or the link is cut. `cuts` is how many there had been when it began.
-pub(super) async fn run(mut client: TcpStream, mut server: TcpStream, shared: &Shared, cuts: u64) {
+/// Passes bytes until one side closes, or the link is cut; `begun` is the weather when it began. A link that is
+/// silenced stays open for as long as the proxy lives.
+pub(super) async fn run(mut client: TcpStream, mut server: TcpStream, shared: &Shared, begun: Weather) {
     let link = Link { shared, ends_with_answer: AtomicBool::new(false), requests: Mutex::default() };
-    let mut weather = shared.weather.subscribe();
-    let was_cut = {
+    let (mut weather, mut silence) = (shared.weather.subscribe(), shared.weather.subscribe());
+    let end = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         tokio::select! {
-            _ = weather.wait_for(|weather| weather.cuts > cuts) => true,
-            cut = pump(&link, Direction::ToServer, from_client, to_server) => cut.unwrap_or(true),
-            cut = pump(&link, Direction::ToClient, from_server, to_client) => cut.unwrap_or(true),
+            biased;
+            _ = silence.wait_for(|weather| weather.silences > begun.silences) => End::Silent,
+            _ = weather.wait_for(|weather| weather.cuts > begun.cuts) => End::Cut,
+            end = pump(&link, Direction::ToServer, from_client, to_server) => end.unwrap_or(End::Cut),
+            end = pump(&link, Direction::ToClient, from_server, to_client) => end.unwrap_or(End::Cut),
         }
     };
-    if was_cut {
+    match end {
+        End::Closed => {}
         // A reset, as from a host that knows nothing of the connection. It may be gone already.
-        drop(client.set_zero_linger());
-        drop(server.set_zero_linger());
+        End::Cut => {
+            drop(client.set_zero_linger());
+            drop(server.set_zero_linger());
+        }
+        End::Silent => std::future::pending().await,
     }
 }
 
-/// True when the link is to be reset, false when its source closed it.
-async fn pump(
-    link: &Link<'_>,
-    direction: Direction,
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-) -> io::Result<bool> {
+async fn pump(link: &Link<'_>, direction: Direction, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<End> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let mut piece = match link.shared.protocol {
             Protocol::Database => match from.read(&mut buffer).await? {
-                0 => return Ok(false),
+                0 => return Ok(End::Closed),
                 read => buffer[..read].to_vec(),
             },
             Protocol::Kafka => match kafka::frame(&mut from).await? {
-                None => return Ok(false),
+                None => return Ok(End::Closed),
                 Some(frame) => frame,
             },
         };
         match link.judge(direction, &mut piece) {
             Fate::Pass => {}
             Fate::Swallow => continue,
-            Fate::Cut => return Ok(true),
+            Fate::Cut => return Ok(End::Cut),
         }
         link.wait(direction).await;
         let allowed = link.shared.spend(piece.len());
         to.write_all(&piece[..allowed]).await?;
         if allowed < piece.len() {
             link.shared.cut();
-            return Ok(true);
+            return Ok(End::Cut);
         }
     }
 }

@@ -69,6 +69,8 @@ struct Weather {
     latency: Duration,
     /// Links that were made before this many cuts are gone.
     cuts: u64,
+    /// On links that were made before this many silences nothing happens any more.
+    silences: u64,
 }
 
 impl Weather {
@@ -104,6 +106,11 @@ impl Proxy {
     /// Resets all connections. New ones work.
     pub(crate) fn cut(&self) {
         self.shared.cut();
+    }
+
+    /// On all connections nothing happens any more, ever: neither bytes nor an end. New ones work.
+    pub(crate) fn silence(&self) {
+        self.shared.weather.send_modify(|weather| weather.silences += 1);
     }
 
     /// From now on nothing passes in this direction, on new connections neither, until [`release`](Self::release).
@@ -151,7 +158,9 @@ impl Proxy {
     /// From now on nothing happens any more.
     pub(crate) fn heal(&self) {
         self.disarm();
-        self.shared.weather.send_modify(|weather| *weather = Weather { cuts: weather.cuts, ..Weather::default() });
+        self.shared.weather.send_modify(|weather| {
+            *weather = Weather { cuts: weather.cuts, silences: weather.silences, ..Weather::default() };
+        });
     }
 }
 
@@ -185,9 +194,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let Ok((client, _)) = listener.accept().await else { continue };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let cuts = shared.weather.borrow().cuts;
+            let begun = *shared.weather.borrow();
             match TcpStream::connect(shared.server).await {
-                Ok(server) => link::run(client, server, &shared, cuts).await,
+                Ok(server) => link::run(client, server, &shared, begun).await,
                 // As if nobody listened.
                 Err(_) => drop(client.set_zero_linger()),
             }

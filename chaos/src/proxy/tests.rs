@@ -133,6 +133,23 @@ async fn a_black_hole_can_be_cut() {
 }
 
 #[tokio::test]
+async fn a_silenced_connection_stays_and_says_nothing() {
+    let net = Net::new(Protocol::Database).await;
+    let Pair { mut client, mut server } = net.pair().await;
+    passes(&mut client, &mut server, b"before").await;
+    net.proxy.silence();
+    client.write_all(b"never").await.unwrap();
+    stays_silent(&mut server).await;
+    net.proxy.cut();
+    net.proxy.heal();
+    stays_silent(&mut client).await;
+    drop(client);
+    stays_silent(&mut server).await;
+    let mut new = net.pair().await;
+    passes(&mut new.client, &mut new.server, b"x").await;
+}
+
+#[tokio::test]
 async fn latency_is_for_a_while() {
     let net = Net::new(Protocol::Database).await;
     let Pair { mut client, mut server } = net.pair().await;
