@@ -22,7 +22,7 @@ pub(crate) enum Features {
 }
 
 /// Nothing depends on these.
-const LEAVES: [&str; 4] = ["outbox-examples", "outbox-tests", "outbox-benches", "outbox-xtask"];
+const LEAVES: [&str; 4] = ["outbox-examples", "outbox-tests", "outbox-sea-orm-benches", "outbox-xtask"];
 
 const FIXED: [(&str, Features, &[&str]); 4] = [
     ("outbox-sea-orm-core", Features::All, &["sea-orm", "sea-query", "sqlx", "rdkafka"]),
