@@ -21,8 +21,10 @@
 //! ```
 
 pub mod engine;
+mod env;
 pub mod event;
 pub mod message;
+mod panics;
 pub mod processor;
 pub mod publisher;
 pub mod retry;
@@ -39,7 +41,7 @@ pub use event::{
 pub use message::{Message, Origin};
 pub use processor::{Processor, ProcessorHandle};
 pub use publisher::{Delivery, Outcome, PublishError, PublishErrorKind, Publisher, Receipt};
-pub use publisher::{FnPublisher, LogPublisher, MemoryPublisher, NoopPublisher, Router, publish_fn};
+pub use publisher::{FnPublisher, LogPublisher, MemoryPublisher, NoopPublisher, Router, publish_fn, publish_with};
 pub use retry::{OnDeath, RetryPolicy};
 pub use shard::Shard;
 pub use wake::Wake;
@@ -50,6 +52,7 @@ pub use outbox_derive::OutboxEvent;
 /// What generated code and `outbox-sea-orm` need. Not part of the interface: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::env::{Env, EnvError};
     #[cfg(feature = "derive")]
     pub use outbox_derive::FacadeOutboxEvent;
     pub use serde::Serialize;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 use crate::event::{Envelope, EventId, OrderKey};
 use crate::shard::Shard;
 
@@ -39,13 +41,59 @@ impl Message {
         self.envelope.id
     }
 
+    /// The topic to publish to.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.envelope.topic
+    }
+
+    /// The partition key; `None` for an unordered event.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.envelope.key.as_deref()
+    }
+
+    /// The stable name of what happened.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        &self.envelope.event_type
+    }
+
+    /// The value of one of the event's own headers, whatever the case of its name. What a publisher adds to a record
+    /// itself, such as `outbox-event-id`, is not among them.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.envelope.headers.get(name)
+    }
+
+    /// The payload's bytes; `None` is a tombstone.
+    #[must_use]
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.envelope.payload.as_deref()
+    }
+
+    /// See [`Envelope::payload_text`].
+    #[must_use]
+    pub fn payload_text(&self) -> Option<&str> {
+        self.envelope.payload_text()
+    }
+
+    /// See [`Envelope::payload_json`].
+    ///
+    /// # Errors
+    ///
+    /// The payload is not the JSON of a `T`.
+    pub fn payload_json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        self.envelope.payload_json()
+    }
+
     /// Topic and partition key, unless the event is unordered.
     #[must_use]
     pub fn order_key(&self) -> Option<OrderKey> {
         self.envelope.order_key()
     }
 
-    /// See [`Envelope::size`].
+    /// Bytes in memory and on the wire, roughly: see [`Envelope::size`].
     #[must_use]
     pub fn size(&self) -> usize {
         self.envelope.size()
@@ -61,5 +109,18 @@ impl fmt::Debug for Message {
             .field("origin", &self.origin)
             .field("envelope", &self.envelope)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::message;
+
+    #[test]
+    fn what_a_publisher_needs_is_one_call_away() {
+        let mut message = message("orders", Some("7"), 1, "x");
+        message.envelope.headers.set("tenant-id", "t1").unwrap();
+        assert_eq!((message.topic(), message.key(), message.event_type()), ("orders", Some("7"), "test.happened"));
+        assert_eq!((message.header("Tenant-Id"), message.header("user-id")), (Some("t1"), None));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use outbox_core::processor::ProcessorError;
 use outbox_core::store::{
     Admin, DeadState, Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, SettleReply, SettleRequest, Store,
     StoreError, StoreErrorKind,
@@ -252,11 +253,13 @@ struct Hesitant {
     failures: AtomicUsize,
     kind: StoreErrorKind,
     sluggish: bool,
+    /// Never opens, once it has failed as often as it should.
+    hangs: bool,
 }
 
 impl Hesitant {
     fn new(store: &MemoryStore, failures: usize, kind: StoreErrorKind) -> Self {
-        Self { store: store.clone(), failures: AtomicUsize::new(failures), kind, sluggish: false }
+        Self { store: store.clone(), failures: AtomicUsize::new(failures), kind, sluggish: false, hangs: false }
     }
 }
 
@@ -264,7 +267,13 @@ impl Hesitant {
 impl Store for Hesitant {
     async fn open(&self) -> Result<(), StoreError> {
         let left = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        if left.is_ok() { Err(StoreError::new(self.kind, "opening", "not now")) } else { Ok(()) }
+        if left.is_ok() {
+            return Err(StoreError::new(self.kind, "opening", "not now"));
+        }
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
     }
     async fn lease(&self, request: LeaseRequest) -> Result<LeaseReply, StoreError> {
         self.store.lease(request).await
@@ -290,6 +299,7 @@ async fn a_database_that_is_away_at_the_start_is_waited_for() {
     let hesitant = Hesitant::new(&store, 5, StoreErrorKind::Unavailable);
     let processor = Processor::builder(hesitant, NoopPublisher::new()).spawn().unwrap();
     until(async || store.pending_count() == 0).await;
+    assert!(!processor.snapshot().await.unwrap().database_fails);
     processor.shutdown().await.unwrap();
 }
 
@@ -299,7 +309,117 @@ async fn tables_that_cannot_be_used_stop_it_with_the_reason() {
     let processor = Processor::builder(hesitant, NoopPublisher::new()).spawn().unwrap();
     until(async || !processor.is_running()).await;
     let error = processor.join().await.unwrap_err();
-    assert_eq!(error.to_string(), "the outbox cannot be used");
+    assert_eq!(error.to_string(), "the outbox cannot be used: the outbox store failed while opening: not now");
+    // Whoever asks later, and however, gets the same answer.
+    assert_eq!(processor.clone().shutdown().await.unwrap_err().to_string(), error.to_string());
+    assert!(processor.snapshot().await.is_none());
+}
+
+#[tokio::test]
+async fn running_until_something_happens_ends_with_the_processor_too() {
+    let hesitant = Hesitant::new(&MemoryStore::new(4), 1, StoreErrorKind::Schema);
+    let processor = Processor::builder(hesitant, NoopPublisher::new()).build().unwrap();
+    let ended = tokio::time::timeout(DEADLINE, processor.run_until(std::future::pending())).await;
+    assert!(matches!(ended.unwrap(), Err(ProcessorError::Store(_))));
+}
+
+#[tokio::test]
+async fn every_caller_of_shutdown_gets_the_same_report() {
+    let (store, publisher) = (MemoryStore::new(4), MemoryPublisher::new());
+    store.commit((0..10).map(|n| event(format!("key-{n}"), n)));
+    let processor = Processor::builder(store, publisher.clone()).spawn().unwrap();
+    publisher.wait_for(10, DEADLINE).await.unwrap();
+    let other = processor.clone();
+    let (one, two) = tokio::join!(processor.shutdown(), other.shutdown());
+    assert_eq!(one.unwrap().counts.delivered, 10);
+    assert_eq!(two.unwrap(), processor.shutdown().await.unwrap());
+    assert_eq!(other.join().await.unwrap().counts.delivered, 10);
+    assert!(!processor.is_running() && !other.is_running());
+}
+
+#[tokio::test]
+async fn a_shutdown_that_is_not_waited_for_still_stops() {
+    let (store, publisher) = (MemoryStore::new(4), RecordingPublisher::holding());
+    store.commit((0..10).map(|n| event(format!("key-{n}"), n)));
+    let processor = Processor::builder(store.clone(), publisher.clone()).spawn().unwrap();
+    until(async || publisher.held() == 10).await;
+    assert!(tokio::time::timeout(Duration::ZERO, processor.shutdown()).await.is_err());
+    assert!(processor.is_running());
+    publisher.let_go();
+    assert_eq!(processor.join().await.unwrap().counts.delivered, 10);
+    assert_eq!(store.pending_count(), 0);
+}
+
+#[tokio::test]
+async fn without_any_handle_it_goes_on() {
+    let (store, publisher) = (MemoryStore::new(4), MemoryPublisher::new());
+    let processor = Processor::builder(store.clone(), publisher.clone()).spawn().unwrap();
+    drop((processor.clone(), processor));
+    store.commit((0..10).map(|n| event(format!("key-{n}"), n)));
+    publisher.wait_for(10, DEADLINE).await.unwrap();
+    until(async || store.pending_count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_waits_for_any_more_stops_gracefully() {
+    let (store, publisher) = (MemoryStore::new(4), RecordingPublisher::holding());
+    store.commit((0..10).map(|n| event(format!("key-{n}"), n)));
+    let processor = Processor::builder(store.clone(), publisher.clone()).build().unwrap();
+    let run = processor.run_until(std::future::pending());
+    tokio::select! {
+        ended = run => panic!("{ended:?}"),
+        () = until(async || publisher.held() == 10) => {}
+    }
+    publisher.let_go();
+    until(async || store.pending_count() == 0).await;
+    // It reads no more: what comes now is left to the next one.
+    let next = MemoryPublisher::new();
+    store.commit([event("key-1", 11)]);
+    let next_one = Processor::builder(store.clone(), next.clone()).spawn().unwrap();
+    // Only leases that were given back are free without the clock moving on.
+    next.wait_for(1, DEADLINE).await.unwrap();
+    next_one.shutdown().await.unwrap();
+}
+
+#[test]
+fn a_runtime_that_ends_first_is_an_error_and_not_a_hang() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let processor =
+        runtime.block_on(async { Processor::builder(MemoryStore::new(4), NoopPublisher::new()).spawn().unwrap() });
+    assert!(processor.is_running());
+    drop(runtime);
+    assert!(!processor.is_running());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(matches!(runtime.block_on(processor.shutdown()), Err(ProcessorError::Aborted)));
+    assert!(runtime.block_on(processor.snapshot()).is_none());
+}
+
+#[tokio::test]
+async fn one_run_waits_neither_for_a_broker_nor_for_a_retry() {
+    let (store, received) = (MemoryStore::new(4), MemoryPublisher::new());
+    let publisher = Arc::new(FaultyPublisher::new(received.clone()));
+    publisher.switch_off("the cable is out");
+    store.commit((0..20).map(|n| event(format!("key-{n}"), n)));
+    let processor = Processor::builder(store.clone(), Arc::clone(&publisher)).build().unwrap();
+    let report = tokio::time::timeout(DEADLINE, processor.run_once(usize::MAX)).await.unwrap().unwrap();
+    assert_eq!((report.counts.delivered, report.counts.retried, store.pending_count()), (0, 0, 20));
+    publisher.switch_on();
+    assert_eq!(processor.run_once(usize::MAX).await.unwrap().counts.delivered, 20);
+
+    let (publisher, _mended) = rejecting(&received);
+    store.commit([event("poison", 1)]);
+    let processor = Processor::builder(store.clone(), publisher).build().unwrap();
+    let report = tokio::time::timeout(DEADLINE, processor.run_once(usize::MAX)).await.unwrap().unwrap();
+    assert_eq!((report.counts.retried, store.pending_count()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_hangs_at_the_start_hinders_neither_health_checks_nor_a_stop() {
+    let hesitant = Hesitant { hangs: true, ..Hesitant::new(&MemoryStore::new(4), 1, StoreErrorKind::Unavailable) };
+    let processor = Processor::builder(hesitant, NoopPublisher::new()).spawn().unwrap();
+    assert!(!processor.snapshot().await.unwrap().database_fails);
+    until(async || processor.snapshot().await.unwrap().database_fails).await;
+    assert_eq!(processor.shutdown().await.unwrap().counts.delivered, 0);
 }
 
 #[tokio::test]

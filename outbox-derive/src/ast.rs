@@ -3,6 +3,7 @@
 //! A struct is a container of one variant, so that nothing after this file tells the two apart.
 
 use proc_macro2::Ident;
+use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Fields, GenericArgument, Generics, LitInt, LitStr, Member, PathArguments, Type};
 
 use crate::attr::Attrs;
@@ -13,6 +14,8 @@ pub(crate) struct Container<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
     pub(crate) aggregate: Option<LitStr>,
+    /// The name of the field that is the aggregate id in every variant that marks none of its own.
+    pub(crate) aggregate_id: Option<LitStr>,
     pub(crate) krate: Option<LitStr>,
     pub(crate) rename_all: Option<LitStr>,
     pub(crate) topic: Option<LitStr>,
@@ -49,7 +52,7 @@ impl<'a> Container<'a> {
     pub(crate) fn read(ctxt: &mut Ctxt, input: &'a DeriveInput) -> Self {
         let place = if matches!(input.data, Data::Enum(_)) { Place::Enum } else { Place::Struct };
         let attrs = Attrs::read(ctxt, &input.attrs, place);
-        let variants = match &input.data {
+        let mut variants = match &input.data {
             Data::Struct(data) => {
                 let event_type = attrs.text(Key::EventType);
                 let (fields, tried) = read_fields(ctxt, &data.fields);
@@ -68,10 +71,15 @@ impl<'a> Container<'a> {
                 Vec::new()
             }
         };
+        let aggregate_id = attrs.text(Key::AggregateId);
+        if let Some(named) = &aggregate_id {
+            variants.iter_mut().for_each(|variant| variant.mark_aggregate_id(named));
+        }
         Self {
             ident: &input.ident,
             generics: &input.generics,
             aggregate: attrs.text(Key::Aggregate),
+            aggregate_id,
             krate: attrs.text(Key::Crate),
             rename_all: attrs.text(Key::RenameAll),
             topic: attrs.text(Key::Topic),
@@ -102,6 +110,15 @@ impl<'a> Variant<'a> {
             version: attrs.number(Key::Version),
             fields,
             tried,
+        }
+    }
+
+    /// As if the field called `named` were marked itself, unless another one is.
+    fn mark_aggregate_id(&mut self, named: &LitStr) {
+        if self.aggregate_ids().is_empty()
+            && let Some(field) = self.fields.iter_mut().find(|field| field.name() == named.value())
+        {
+            field.aggregate_id = Some(Ident::new(Key::AggregateId.name(), named.span()));
         }
     }
 
@@ -137,6 +154,14 @@ fn read_fields<'a>(ctxt: &mut Ctxt, fields: &'a Fields) -> (Vec<Field<'a>>, Vec<
 }
 
 impl<'a> Field<'a> {
+    /// Its name, or its number in a tuple.
+    pub(crate) fn name(&self) -> String {
+        match &self.member {
+            Member::Named(ident) => ident.unraw().to_string(),
+            Member::Unnamed(index) => index.index.to_string(),
+        }
+    }
+
     /// The `T` of a field whose type is spelled `Option<T>`, with or without its standard path.
     ///
     /// A macro sees spelling, not types: an alias of `Option` is any other type to it.

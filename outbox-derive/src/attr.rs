@@ -80,7 +80,8 @@ impl Attrs {
         } else if self.get(key).is_some() {
             Err((word.to_token_stream(), "is set twice: remove one of them".to_owned()))
         } else {
-            fitting(key, value).map_err(|(at, problem)| (at, format!("{problem}: write `{}`", key.example())))
+            fitting(key.form(place), value)
+                .map_err(|(at, problem)| (at, format!("{problem}: write `{}`", key.example(place))))
         };
         match value {
             Ok(value) => self.items.push(Item { key, word, value }),
@@ -122,9 +123,9 @@ enum Value {
     Other(TokenStream),
 }
 
-/// The value in the form that `key` has, or what should be underlined and why.
-fn fitting(key: Key, value: Value) -> Result<Option<Lit>, (TokenStream, &'static str)> {
-    match (key.form(), value) {
+/// The value in the form that is expected, or what should be underlined and why.
+fn fitting(form: Form, value: Value) -> Result<Option<Lit>, (TokenStream, &'static str)> {
+    match (form, value) {
         (Form::Flag, Value::None) => Ok(None),
         (Form::Text, Value::Lit(lit @ Lit::Str(_))) | (Form::Number, Value::Lit(lit @ Lit::Int(_))) => Ok(Some(lit)),
         (form, value) => {

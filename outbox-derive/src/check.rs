@@ -6,7 +6,7 @@ use syn::{LitInt, LitStr, Path, Type};
 
 use crate::ast::{Container, Field, Variant, plain};
 use crate::ctxt::Ctxt;
-use crate::key::Key;
+use crate::key::{Key, nearest};
 use crate::name::{self, Case};
 use crate::text;
 
@@ -46,9 +46,13 @@ pub(crate) fn check<'a>(ctxt: &mut Ctxt, container: &'a Container<'a>) -> Plan<'
     let default_version = container.version.as_ref().map_or(1, |number| version(ctxt, number));
     let default_topic = container.topic.as_ref().map(|literal| checked(ctxt, literal, text::topic));
     topics_exist(ctxt, container);
+    let nowhere = named_field_is_nowhere(ctxt, container);
     let mut events: Vec<Event<'a>> = Vec::new();
     for variant in &container.variants {
         fields(ctxt, container, variant);
+        if !nowhere {
+            ordered_by_something(ctxt, container, variant);
+        }
         let topic = variant.topic.as_ref().map(|literal| checked(ctxt, literal, text::topic));
         let event = Event {
             variant,
@@ -193,19 +197,51 @@ fn fields(ctxt: &mut Ctxt, container: &Container<'_>, variant: &Variant<'_>) {
             headers.push(name);
         }
     }
+}
+
+/// Whether no variant has the field that the container names: one mistake, and not one in every variant.
+fn named_field_is_nowhere(ctxt: &mut Ctxt, container: &Container<'_>) -> bool {
+    let Some(literal) = &container.aggregate_id else { return false };
+    let wanted = literal.value();
+    let fields = || container.variants.iter().flat_map(|variant| &variant.fields);
+    let names: Vec<String> = fields().map(Field::name).collect();
+    if container.variants.is_empty() || names.contains(&wanted) {
+        return false;
+    }
+    let what = if container.variants.iter().all(|variant| variant.is_struct) { "the struct" } else { "any variant" };
+    let hint = match nearest(&wanted, &names, |name| name.as_str()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if wanted.contains(',') => "it names one field; to join several, mark each of them".to_owned(),
+        None => "name the field that holds the aggregate's id".to_owned(),
+    };
+    ctxt.error(literal, format_args!("there is no field `{wanted}` in {what}: {hint}"));
+    true
+}
+
+fn ordered_by_something(ctxt: &mut Ctxt, container: &Container<'_>, variant: &Variant<'_>) {
+    let unordered = container.unordered.is_some() || variant.unordered.is_some();
     // Each of these words, rightly placed and spelled, could have been the answer.
     let tried = [Key::AggregateId, Key::PartitionKey, Key::Unordered]
         .iter()
         .any(|key| container.tried.contains(key) || variant.tried.contains(key));
-    if variant.aggregate_ids().is_empty() && !unordered && !tried {
-        let hint = if variant.fields.is_empty() { "give it a field with" } else { "mark the field that holds it with" };
-        let message = format!(
-            "`{}` has no aggregate id, and events of one aggregate keep their order by it: \
-             {hint} `#[outbox(aggregate_id)]`, or give up order with `#[outbox(unordered)]`",
-            variant.ident
-        );
-        ctxt.error(variant.ident, message);
+    if !variant.aggregate_ids().is_empty() || unordered || tried {
+        return;
     }
+    let ident = variant.ident;
+    let message = if let Some(named) = &container.aggregate_id {
+        format!(
+            "`{ident}` has no field `{}`, which is to be the aggregate id: \
+             add it, mark another field with `#[outbox(aggregate_id)]`, or give up order with `#[outbox(unordered)]`",
+            named.value()
+        )
+    } else {
+        let hint = if variant.fields.is_empty() { "give it a field with" } else { "mark the field that holds it with" };
+        format!(
+            "`{ident}` has no aggregate id, and events of one aggregate keep their order by it: \
+             {hint} `#[outbox(aggregate_id)]`, or give up order with `#[outbox(unordered)]`"
+        )
+    };
+    ctxt.error(ident, message);
 }
 
 fn always_there(ctxt: &mut Ctxt, field: &Field<'_>) {

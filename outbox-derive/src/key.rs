@@ -100,8 +100,10 @@ impl Key {
         Self::ALL.into_iter().find(|key| key.name() == name)
     }
 
-    pub(crate) fn form(self) -> Form {
+    pub(crate) fn form(self, place: Place) -> Form {
         match self {
+            // On a field it marks it, elsewhere it names it.
+            Self::AggregateId if place != Place::Field => Form::Text,
             Self::AggregateId | Self::AggregateVersion | Self::PartitionKey | Self::Unordered => Form::Flag,
             Self::Version => Form::Number,
             Self::Aggregate | Self::Crate | Self::EventType | Self::Header | Self::RenameAll | Self::Topic => {
@@ -111,8 +113,9 @@ impl Key {
     }
 
     /// How it is written, for hints.
-    pub(crate) fn example(self) -> &'static str {
+    pub(crate) fn example(self, place: Place) -> &'static str {
         match self {
+            Self::AggregateId if place != Place::Field => "aggregate_id = \"order_id\"",
             Self::Aggregate => "aggregate = \"order\"",
             Self::AggregateId => "aggregate_id",
             Self::AggregateVersion => "aggregate_version",
@@ -132,7 +135,8 @@ impl Key {
             Self::Aggregate | Self::Crate | Self::RenameAll => &[Place::Struct, Place::Enum],
             Self::EventType => &[Place::Struct, Place::Variant],
             Self::Topic | Self::Unordered | Self::Version => &[Place::Struct, Place::Enum, Place::Variant],
-            Self::AggregateId | Self::AggregateVersion | Self::Header | Self::PartitionKey => &[Place::Field],
+            Self::AggregateId => &[Place::Struct, Place::Enum, Place::Field],
+            Self::AggregateVersion | Self::Header | Self::PartitionKey => &[Place::Field],
         }
     }
 
@@ -148,13 +152,7 @@ impl Key {
     /// The attribute that somebody who wrote `word` had in mind.
     pub(crate) fn meant_by(word: &str) -> Option<Self> {
         let alias = Self::ALIASES.iter().find(|(alias, _)| *alias == word).map(|(_, key)| *key);
-        alias.or_else(|| {
-            let near = Self::ALL.into_iter().map(|key| (distance(word, key.name()), key));
-            // A third of the letters wrong is a slip (two in five: they were swapped); more is another word.
-            near.filter(|(slips, key)| slips * 3 <= key.name().len() + 1)
-                .min_by_key(|(slips, _)| *slips)
-                .map(|(_, key)| key)
-        })
+        alias.or_else(|| nearest(word, Self::ALL, |key| key.name()))
     }
 
     /// "`aggregate_id`, `header` or ..": all that may be written on `place`.
@@ -168,6 +166,18 @@ fn listed(mut words: Vec<String>) -> String {
         (Some(last), false) => format!("{} or {last}", words.join(", ")),
         (last, _) => last.unwrap_or_default(),
     }
+}
+
+/// What is called almost like `word`: a third of the letters wrong is a slip (two in five: they were swapped), more is
+/// another word.
+pub(crate) fn nearest<T: Copy>(
+    word: &str,
+    all: impl IntoIterator<Item = T>,
+    name: impl for<'a> Fn(&'a T) -> &'a str,
+) -> Option<T> {
+    let slips = all.into_iter().map(|one| (distance(word, name(&one)), one));
+    let near = slips.filter(|(slips, one)| slips * 3 <= name(one).len() + 1);
+    near.min_by_key(|(slips, _)| *slips).map(|(_, one)| one)
 }
 
 /// How many letters must be inserted, removed or replaced to make `b` of `a` (Levenshtein).
@@ -192,7 +202,9 @@ mod tests {
     #[test]
     fn every_attribute_is_found_by_its_name() {
         for key in Key::ALL {
-            assert!(Key::from_name(key.name()) == Some(key) && key.example().starts_with(key.name()));
+            for place in [Place::Enum, Place::Field] {
+                assert!(Key::from_name(key.name()) == Some(key) && key.example(place).starts_with(key.name()));
+            }
         }
         assert!(Key::from_name("Topic").is_none());
     }

@@ -26,19 +26,20 @@ use syn::{DeriveInput, parse_macro_input};
 /// use serde::Serialize;
 ///
 /// #[derive(Serialize, OutboxEvent)]
-/// #[outbox(aggregate = "order", topic = "orders")]
+/// #[outbox(aggregate = "order", topic = "orders", aggregate_id = "order_id")]
 /// enum OrderEvent {
-///     Placed {
-///         #[outbox(aggregate_id)]
-///         order_id: u64,
-///         total_cents: i64,
-///     },
+///     Placed { order_id: u64, total_cents: i64 },
 ///     #[outbox(event_type = "order.cancelled", version = 2)]
 ///     Cancelled {
-///         #[outbox(aggregate_id)]
 ///         order_id: u64,
 ///         #[outbox(header = "reason")]
 ///         reason: Option<String>,
+///     },
+///     Merged {
+///         // Instead of the field that the enum names.
+///         #[outbox(aggregate_id)]
+///         into: u64,
+///         order_id: u64,
 ///     },
 ///     #[outbox(unordered, topic = "order-views")]
 ///     Viewed,
@@ -53,6 +54,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// let cancelled = OrderEvent::Cancelled { order_id: 7, reason: None };
 /// assert_eq!((&*cancelled.event_type(), cancelled.event_version()), ("order.cancelled", 2));
 ///
+/// let merged = OrderEvent::Merged { into: 8, order_id: 7 };
+/// assert_eq!(merged.aggregate_id().as_deref(), Some("8"));
+///
 /// let viewed = OrderEvent::Viewed;
 /// assert_eq!((&*viewed.topic(), viewed.partition_key()), ("order-views", None));
 /// ```
@@ -63,6 +67,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// |---|---|---|
 /// | `aggregate = ".."` | the kind of thing the event is about: 1 to 255 bytes, no control characters | required |
 /// | `topic = ".."` | the topic to publish to: 1 to 249 ASCII letters, digits, `.`, `_` and `-` | required, unless every variant has its own |
+/// | `aggregate_id = ".."` | the name of the field that is the aggregate id in every variant (of a tuple: its number); a variant that marks a field itself goes before | the marked fields |
 /// | `event_type = ".."` | the event type, verbatim (struct only) | derived from the name |
 /// | `rename_all = ".."` | the case of derived event types: `snake_case`, `kebab-case`, `camelCase`, `PascalCase`, `SCREAMING_SNAKE_CASE`, `SCREAMING-KEBAB-CASE`, `lowercase` or `UPPERCASE` | `snake_case` |
 /// | `version = N` | the version of the payload's schema: 1 to 2147483647 | 1 |

@@ -196,6 +196,47 @@ fn topics_of_variants_and_raw_identifiers() {
     assert_eq!(payload(&InvoiceEvent::Sent { r#type: "b2b" }), r#"{"Sent":{"type":"b2b"}}"#);
 }
 
+#[derive(Serialize, OutboxEvent)]
+#[outbox(aggregate = "ticket", topic = "tickets", aggregate_id = "type")]
+enum TicketEvent {
+    Opened {
+        r#type: u8,
+    },
+    Moved {
+        r#type: u8,
+        #[outbox(aggregate_id)]
+        to: u8,
+        #[outbox(partition_key)]
+        queue: u8,
+    },
+    #[outbox(unordered)]
+    Seen {
+        r#type: u8,
+    },
+    #[outbox(unordered)]
+    Counted,
+    Closed(#[outbox(aggregate_id)] u8),
+}
+
+#[derive(Serialize, OutboxEvent)]
+#[outbox(aggregate = "ticket", topic = "tickets", aggregate_id = "1")]
+struct TicketPrinted(&'static str, u8);
+
+#[test]
+fn one_attribute_names_the_aggregate_id_of_all_variants() {
+    let ids = |event: &dyn OutboxEvent| {
+        let (id, key) = (event.aggregate_id(), event.partition_key());
+        (id.map(std::borrow::Cow::into_owned), key.map(std::borrow::Cow::into_owned))
+    };
+    let both = |id: &str, key: &str| (Some(id.to_owned()), Some(key.to_owned()));
+    assert_eq!(ids(&TicketEvent::Opened { r#type: 1 }), both("1", "1"));
+    assert_eq!(ids(&TicketEvent::Moved { r#type: 1, to: 2, queue: 3 }), both("2", "3"));
+    assert_eq!(ids(&TicketEvent::Seen { r#type: 1 }), (Some("1".to_owned()), None));
+    assert_eq!(ids(&TicketEvent::Counted), (None, None));
+    assert_eq!(ids(&TicketEvent::Closed(4)), both("4", "4"));
+    assert_eq!(ids(&TicketPrinted("x", 5)), both("5", "5"));
+}
+
 #[test]
 fn derived_events_are_trait_objects() {
     let events: [Box<dyn OutboxEvent>; 2] = [Box::new(Ping), Box::new(OrderEvent::Viewed)];

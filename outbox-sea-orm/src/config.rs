@@ -4,7 +4,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use outbox_core::event::HeaderError;
+use outbox_core::__private::{Env, EnvError};
+use outbox_core::StageError as Refused;
+use outbox_core::event::{HeaderError, LimitError};
 use outbox_core::{Envelope, EventOptions, Headers, Limits, OutboxEvent};
 use outbox_migration::{NameError, TableNames};
 use sea_orm::DatabaseConnection;
@@ -42,14 +44,15 @@ pub enum OutboxBuildError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// A limit is out of its range.
-    #[error("limit {limit} is {value}, which is not {range}")]
-    Limit {
-        /// Which one.
-        limit: &'static str,
-        /// As it was given.
-        value: usize,
-        /// What it may be.
-        range: &'static str,
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The value of an environment variable cannot be.
+    #[error("{variable}: {problem}")]
+    Variable {
+        /// Its name.
+        variable: &'static str,
+        /// What is wrong with its value, and what is allowed.
+        problem: String,
     },
 }
 
@@ -106,6 +109,49 @@ impl OutboxBuilder {
         self
     }
 
+    /// Takes settings from their environment variables, where these are set and not empty; what is set after it wins.
+    ///
+    /// | variable | sets |
+    /// |---|---|
+    /// | `OUTBOX_SCHEMA` | [`schema`](Self::schema) |
+    /// | `OUTBOX_TABLE_PREFIX` | [`table_prefix`](Self::table_prefix) |
+    /// | `OUTBOX_PAYLOAD_BYTES` | [`limits`](Self::limits): [`payload_bytes`](Limits::payload_bytes) |
+    /// | `OUTBOX_EVENTS_PER_TRANSACTION` | [`limits`](Self::limits): [`events_per_transaction`](Limits::events_per_transaction) |
+    /// | `OUTBOX_STRICT` | [`strict`](Self::strict): `true`, `false`, `1` or `0` |
+    ///
+    /// # Errors
+    ///
+    /// A value cannot be; the error names the variable.
+    pub fn from_env(self) -> Result<Self, OutboxBuildError> {
+        self.read(&Env::of_process())
+    }
+
+    fn read(mut self, env: &Env<impl Fn(&str) -> Option<String>>) -> Result<Self, OutboxBuildError> {
+        let (schema, prefix) = ("OUTBOX_SCHEMA", "OUTBOX_TABLE_PREFIX");
+        let refused = |variable| move |error: NameError| variable_error(variable, &error);
+        if let Some(name) = env.text(schema) {
+            TableNames::default().in_schema(name.clone()).map_err(refused(schema))?;
+            self.schema = Some(name);
+        }
+        if let Some(name) = env.text(prefix) {
+            TableNames::new(name.clone()).map_err(refused(prefix))?;
+            self.prefix = Some(name);
+        }
+        let (bytes, events) = ("OUTBOX_PAYLOAD_BYTES", "OUTBOX_EVENTS_PER_TRANSACTION");
+        if let Some(most) = env.number(bytes)? {
+            Limits::new().payload_bytes(most).check().map_err(|error| variable_error(bytes, &error))?;
+            self.config.limits.payload_bytes = most;
+        }
+        if let Some(most) = env.number(events)? {
+            Limits::new().events_per_transaction(most).check().map_err(|error| variable_error(events, &error))?;
+            self.config.limits.events_per_transaction = most;
+        }
+        if let Some(strict) = env.flag("OUTBOX_STRICT")? {
+            self.config.strict = strict;
+        }
+        Ok(self)
+    }
+
     /// Checks the settings. Nothing is read or written.
     ///
     /// # Errors
@@ -119,14 +165,7 @@ impl OutboxBuilder {
         if let Some(schema) = self.schema {
             config.names = config.names.in_schema(schema)?;
         }
-        let Limits { payload_bytes, events_per_transaction, .. } = config.limits;
-        let bad = |limit, value, range| Err(OutboxBuildError::Limit { limit, value, range });
-        if payload_bytes > Limits::MOST_PAYLOAD_BYTES {
-            return bad("payload_bytes", payload_bytes, "at most 16,777,216");
-        }
-        if events_per_transaction == 0 {
-            return bad("events_per_transaction", 0, "at least 1");
-        }
+        config.limits.check()?;
         Ok(Outbox::with(self.db, config))
     }
 }
@@ -137,14 +176,32 @@ impl Config {
         event: &(impl OutboxEvent + ?Sized),
         options: EventOptions,
     ) -> Result<Envelope, StageError> {
-        // The closures are the user's, and a panic in one must not unwind out of the middle of a transaction.
-        let surroundings = catch_unwind(AssertUnwindSafe(|| self.surroundings())).map_err(|panic| {
-            drop(panic);
-            panicked(event)
-        })?;
-        let ambient =
-            surroundings.map_err(|source| outbox_core::StageError::Header { event_type: name(event), source })?;
+        let ambient = self.ambient(|| name(event))?;
         Ok(Envelope::encode(event, options, ambient, &self.limits)?)
+    }
+
+    /// Adds the surroundings to an event that was encoded without them, and holds it to the limits.
+    pub(crate) fn adopt(&self, mut envelope: Envelope) -> Result<Envelope, StageError> {
+        let event_type = || envelope.event_type.clone();
+        let mut headers = self.ambient(event_type)?;
+        for (name, value) in envelope.headers.iter() {
+            headers.set(name, value).map_err(|source| Refused::Header { event_type: event_type(), source })?;
+        }
+        let (bytes, limit) = (envelope.payload.as_ref().map_or(0, bytes::Bytes::len), self.limits.payload_bytes);
+        if bytes > limit {
+            return Err(Refused::PayloadTooLarge { event_type: event_type(), bytes, limit }.into());
+        }
+        envelope.headers = headers;
+        Ok(envelope)
+    }
+
+    /// The closures are the user's, and a panic in one must not unwind out of the middle of a transaction.
+    fn ambient(&self, event_type: impl Fn() -> String) -> Result<Headers, StageError> {
+        match catch_unwind(AssertUnwindSafe(|| self.surroundings())) {
+            Ok(Ok(headers)) => Ok(headers),
+            Ok(Err(source)) => Err(Refused::Header { event_type: event_type(), source }.into()),
+            Err(panic) => Err(Refused::panicked(&event_type(), "source of ambient headers", panic).into()),
+        }
     }
 
     fn surroundings(&self) -> Result<Headers, HeaderError> {
@@ -162,8 +219,14 @@ impl Config {
     }
 }
 
-fn panicked(event: &(impl OutboxEvent + ?Sized)) -> outbox_core::StageError {
-    outbox_core::StageError::Panicked { event_type: name(event), method: "source of ambient headers" }
+impl From<EnvError> for OutboxBuildError {
+    fn from(EnvError { variable, problem }: EnvError) -> Self {
+        Self::Variable { variable, problem }
+    }
+}
+
+fn variable_error(variable: &'static str, error: &dyn std::error::Error) -> OutboxBuildError {
+    OutboxBuildError::Variable { variable, problem: error.to_string() }
 }
 
 fn name(event: &(impl OutboxEvent + ?Sized)) -> String {
@@ -180,5 +243,47 @@ impl fmt::Debug for Config {
             .field("limits", &self.limits)
             .field("strict", &self.strict)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(set: &[(&str, &str)]) -> Result<OutboxBuilder, String> {
+        let env = Env::new(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()));
+        OutboxBuilder::new(DatabaseConnection::default()).read(&env).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_variable_sets_what_it_names() {
+        let read = read(&[
+            ("OUTBOX_SCHEMA", "shop"),
+            ("OUTBOX_TABLE_PREFIX", "events"),
+            ("OUTBOX_PAYLOAD_BYTES", "1000"),
+            ("OUTBOX_EVENTS_PER_TRANSACTION", "20"),
+            ("OUTBOX_STRICT", "true"),
+        ])
+        .unwrap();
+        assert_eq!((read.schema.as_deref(), read.prefix.as_deref()), (Some("shop"), Some("events")));
+        assert_eq!(read.config.limits, Limits::new().payload_bytes(1_000).events_per_transaction(20));
+        assert!(read.config.strict);
+    }
+
+    #[test]
+    fn none_of_them_is_needed_and_a_mistake_names_it() {
+        let unset = read(&[("OUTBOX_SCHEMA", "")]).unwrap();
+        assert_eq!((unset.schema, unset.prefix, unset.config.strict), (None, None, false));
+        for (variable, value) in [
+            ("OUTBOX_SCHEMA", "a b"),
+            ("OUTBOX_TABLE_PREFIX", "a;b"),
+            ("OUTBOX_PAYLOAD_BYTES", "16777217"),
+            ("OUTBOX_PAYLOAD_BYTES", "1 MB"),
+            ("OUTBOX_EVENTS_PER_TRANSACTION", "0"),
+            ("OUTBOX_STRICT", "very"),
+        ] {
+            let error = read(&[(variable, value)]).unwrap_err();
+            assert!(error.starts_with(&format!("{variable}: ")), "{error}");
+        }
     }
 }

@@ -40,6 +40,8 @@ pub use outbox_core::event::OutboxEvent;
 pub use outbox_core::{AggregateRoot, EventId, EventOptions, OnDeath, PendingEvents, ProcessorHandle, RetryPolicy};
 #[cfg(feature = "kafka")]
 pub use outbox_kafka as kafka;
+#[cfg(feature = "testing")]
+pub use outbox_core::testing;
 pub use outbox_migration as migration;
 
 /// Everything of `outbox_core`, with a derive that finds it here: programs need no other dependency.

@@ -94,8 +94,9 @@ impl Outbox {
         self.shared.meta(&self.db).await
     }
 
-    /// Writes an event at once through any connection to the same database: for hooks, and for transactions that
-    /// were not begun on an outbox. See [`record`](crate::record()) for what it promises.
+    /// Writes an event into this outbox's tables through any connection to the same database: for transactions that
+    /// were not begun on an outbox, and for hooks that may run on one. See [`record`](crate::record()) for what it
+    /// does. Processors of this process look more often for a while, so that they find it soon after its commit.
     ///
     /// # Errors
     ///
@@ -105,8 +106,7 @@ impl Outbox {
         conn: &'c C,
         event: &E,
     ) -> impl Future<Output = Result<EventId, DbErr>> + Send + use<'c, C, E> {
-        let envelope = self.shared.encode(event, EventOptions::new());
-        record::write(Arc::clone(&self.shared), conn, envelope)
+        record::write(Some(Arc::clone(&self.shared)), conn, record::encode(event, EventOptions::new()))
     }
 
     /// [`record`](Self::record) with headers, another key or topic, a delay or an id of its own.
@@ -120,8 +120,7 @@ impl Outbox {
         event: &E,
         options: O,
     ) -> impl Future<Output = Result<EventId, DbErr>> + Send + use<'c, C, E, O> {
-        let envelope = self.shared.encode(event, options(EventOptions::new()));
-        record::write(Arc::clone(&self.shared), conn, envelope)
+        record::write(Some(Arc::clone(&self.shared)), conn, record::encode(event, options(EventOptions::new())))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -148,20 +147,32 @@ impl Shared {
         Ok(envelope)
     }
 
+    /// Does for an event that was encoded without an outbox what is particular to this one.
+    pub(crate) fn adopt(&self, envelope: Envelope) -> Result<Envelope, StageError> {
+        let envelope = self.config.adopt(envelope)?;
+        if let Some(meta) = self.meta.get() {
+            fits(&envelope, meta)?;
+        }
+        Ok(envelope)
+    }
+
     /// What the tables say about themselves, read once. Through the given connection: with a pool of one there is no
     /// other while a transaction is open.
     pub(crate) async fn meta(&self, conn: &impl ConnectionTrait) -> Result<SchemaInfo, DbErr> {
         if let Some(meta) = self.meta.get() {
             return Ok(meta.clone());
         }
-        let meta = check(conn, &self.config.names).await.map_err(OutboxError::from)?;
+        let meta = check(conn, &self.config.names).await.map_err(OutboxError::schema)?;
         Ok(self.meta.get_or_init(|| meta).clone())
     }
 }
 
-/// A text column takes text only.
+/// A text column takes text only, and PostgreSQL's no NUL.
 pub(crate) fn fits(envelope: &Envelope, meta: &SchemaInfo) -> Result<(), outbox_core::StageError> {
-    let is_text = || envelope.payload.as_ref().is_none_or(|payload| std::str::from_utf8(payload).is_ok());
+    let is_text = || {
+        let payload = envelope.payload.as_deref().unwrap_or_default();
+        !payload.contains(&0) && std::str::from_utf8(payload).is_ok()
+    };
     if meta.payload == Payload::Text && !is_text() {
         return Err(outbox_core::StageError::PayloadNotText { event_type: envelope.event_type.clone() });
     }

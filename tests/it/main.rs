@@ -11,5 +11,6 @@
 
 mod delivery;
 mod ordering;
+mod random;
 mod store;
 mod support;

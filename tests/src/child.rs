@@ -21,7 +21,16 @@ impl ProcessorProcess {
     /// When the program cannot be started.
     #[must_use]
     pub fn start(program: &Path, database: &str, brokers: &str, variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(program);
+        Self::run(Command::new(program), database, brokers, variables)
+    }
+
+    /// Starts one as `command`, whose process calls [`run_processor`](crate::run_processor).
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn run(mut command: Command, database: &str, brokers: &str, variables: &[(&str, &str)]) -> Self {
         command.env("DATABASE_URL", database).env("KAFKA_BROKERS", brokers).envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the test's processor");
         let lines = Arc::new(Mutex::new(Vec::new()));

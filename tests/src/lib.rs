@@ -30,6 +30,7 @@ mod every_database;
 mod kafka;
 pub mod ledger;
 mod own_server;
+mod program;
 mod server;
 
 pub use child::ProcessorProcess;
@@ -38,4 +39,5 @@ pub use eventually::{Condition, eventually};
 pub use every_database::{Verdict, exercise};
 pub use kafka::{Kafka, Record, kafka};
 pub use own_server::OwnServer;
+pub use program::run_processor;
 pub use server::{Availability, Server, availability};

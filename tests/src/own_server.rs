@@ -31,7 +31,16 @@ impl OwnServer {
     /// When it cannot be started, or the tests were not started by `cargo xtask test`.
     pub async fn start(server: Server) -> Option<Self> {
         server.address()?;
-        let run = env::var_os(RUN).expect("a test with a server of its own: run `cargo xtask test`");
+        Some(Self::launch(server).await)
+    }
+
+    /// Starts one, whatever was left out.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn launch(server: Server) -> Self {
+        let run = env::var_os(RUN).expect("a server of its own: run `cargo xtask test`");
         let folder = Path::new(&run).join(format!("own-{}", Uuid::now_v7().simple()));
         let mut this = Self { server, folder, address: String::new() };
         this.restart().await;
@@ -39,7 +48,7 @@ impl OwnServer {
         let prefix = format!("export {}=", server.variable());
         let address = variables.lines().find_map(|line| line.strip_prefix(&prefix)).expect("the server's address");
         this.address = address.to_owned();
-        Some(this)
+        this
     }
 
     /// A URL, or Kafka's `bootstrap.servers`. It outlives a crash.

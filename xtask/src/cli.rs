@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::services::Service;
+use crate::services::{KafkaOptions, ScramUser, Service};
 
 pub(crate) const HELP: &str = "\
 Development tasks of this workspace.
@@ -19,11 +20,16 @@ Usage: cargo xtask <task>
   services env                               print the variables that tests read, for eval \"$(..)\"
   services status                            what runs where
       --dir <folder>                         keep the servers' state there (default: target/outbox-services)
+      --kafka-listener <protocol>            with `up`: a further listener, of SSL, SASL_PLAINTEXT or SASL_SSL;
+                                             `env` prints OUTBOX_TEST_KAFKA_BROKERS_<protocol>
+      --kafka-config <file>                  with `up`: settings added to the broker's own
+      --kafka-scram <user>=<password>        with `up`: a user of SASL/SCRAM
 
   test [-- <arguments of cargo test>]        run the tests on real servers: those that the environment names, and
                                              for the others its own, which end with it
       --skip <server>[,<server>]             leave out what needs these
   examples                                   run every example to its end, on servers as the tests
+  chaos [<its options>]                      run the fault suite on servers of its own; --help lists the options
   check-deps                                 which package may depend on what
 
   help                                       this text
@@ -35,12 +41,13 @@ pub(crate) enum Task {
     Services { action: ServicesAction, dir: Option<PathBuf> },
     Test { skip: Vec<Service>, arguments: Vec<OsString> },
     Examples,
+    Chaos { arguments: Vec<OsString> },
     CheckDeps,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ServicesAction {
-    Up(Vec<Service>),
+    Up(Vec<Service>, KafkaOptions),
     Crash(Vec<Service>),
     Down,
     Env,
@@ -59,6 +66,8 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             Some("services") => services(parser),
             Some("test") => test(parser),
             Some("examples") => alone(parser, Task::Examples),
+            // All that follows is the suite's own.
+            Some("chaos") => Ok(Task::Chaos { arguments: parser.raw_args()?.collect() }),
             Some("check-deps") => alone(parser, Task::CheckDeps),
             _ => bail!("there is no task {task:?}; `cargo xtask help` lists them"),
         },
@@ -69,9 +78,13 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
 fn services(mut parser: Parser) -> anyhow::Result<Task> {
     let mut words: Vec<OsString> = Vec::new();
     let mut dir = None;
+    let mut kafka = KafkaOptions::default();
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("dir") => dir = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("kafka-listener") => kafka.listeners.push(parser.value()?.parse()?),
+            Arg::Long("kafka-config") => kafka.config = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("kafka-scram") => kafka.scram.push(parser.value()?.parse_with(ScramUser::from_str)?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
             Arg::Value(word) => words.push(word),
             other => return Err(other.unexpected().into()),
@@ -81,8 +94,9 @@ fn services(mut parser: Parser) -> anyhow::Result<Task> {
     let action = words.next().context("services: one of up, crash, down, env, status")?.string()?;
     let named = words.map(|word| word.parse_with(str::parse)).collect::<Result<Vec<Service>, _>>()?;
     let action = match (action.as_str(), named.as_slice()) {
-        ("up", []) => ServicesAction::Up(Service::ALL.to_vec()),
-        ("up", _) => ServicesAction::Up(named),
+        ("up", []) => ServicesAction::Up(Service::ALL.to_vec(), kafka),
+        ("up", _) => ServicesAction::Up(named, kafka),
+        _ if kafka != KafkaOptions::default() => bail!("services {action}: options of Kafka go with `up`"),
         ("crash", [_, ..]) => ServicesAction::Crash(named),
         ("down", []) => ServicesAction::Down,
         ("env", []) => ServicesAction::Env,
@@ -123,6 +137,7 @@ pub(crate) fn service_list(names: &str) -> anyhow::Result<Vec<Service>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::Listener;
 
     fn parsed(line: &str) -> anyhow::Result<Task> {
         parse_from(Parser::from_args(line.split_whitespace()))
@@ -130,7 +145,7 @@ mod tests {
 
     #[test]
     fn servers_are_all_unless_named() {
-        let up = |services| Task::Services { action: ServicesAction::Up(services), dir: None };
+        let up = |services| Task::Services { action: ServicesAction::Up(services, KafkaOptions::default()), dir: None };
         assert_eq!(parsed("services up").unwrap(), up(Service::ALL.to_vec()));
         assert_eq!(parsed("services up kafka postgres").unwrap(), up(vec![Service::Kafka, Service::Postgres]));
         assert!(parsed("services up oracle").is_err());
@@ -140,12 +155,34 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_can_have_more_than_the_plain_listener() {
+        let line = "services up kafka --kafka-listener SSL --kafka-listener SASL_SSL --kafka-config file \
+                    --kafka-scram alice=in=Wonderland";
+        let kafka = KafkaOptions {
+            listeners: vec![Listener::Ssl, Listener::SaslSsl],
+            config: Some("file".into()),
+            scram: vec![ScramUser { name: "alice".to_owned(), password: "in=Wonderland".to_owned() }],
+        };
+        let action = ServicesAction::Up(vec![Service::Kafka], kafka);
+        assert_eq!(parsed(line).unwrap(), Task::Services { action, dir: None });
+        assert!(parsed("services up --kafka-listener TLS").is_err());
+        assert!(parsed("services up --kafka-scram alice").is_err());
+        assert!(parsed("services down --kafka-listener SSL").is_err());
+    }
+
+    #[test]
     fn cargo_gets_what_is_behind_the_dashes() {
         let task = parsed("test --skip mariadb,kafka -- -p outbox-tests -- --nocapture").unwrap();
         let arguments = ["-p", "outbox-tests", "--", "--nocapture"].map(OsString::from).to_vec();
         assert_eq!(task, Task::Test { skip: vec![Service::MariaDb, Service::Kafka], arguments });
         assert!(parsed("test -p outbox-tests").is_err(), "an option of cargo in front of the dashes");
         assert!(parsed("test --skip oracle").is_err());
+    }
+
+    #[test]
+    fn the_fault_suite_gets_its_options() {
+        let arguments = ["--minutes", "3", "--seed", "7"].map(OsString::from).to_vec();
+        assert_eq!(parsed("chaos --minutes 3 --seed 7").unwrap(), Task::Chaos { arguments });
     }
 
     #[test]

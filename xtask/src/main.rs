@@ -5,6 +5,7 @@
 //! before anything else on a clean checkout.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
 
+mod chaos;
 mod cli;
 mod deps;
 mod examples;
@@ -38,6 +39,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::Services { action, dir } => services::command::run(&action, dir),
         Task::Test { skip, arguments } => test::run(skip, &arguments),
         Task::Examples => examples::run(),
+        Task::Chaos { arguments } => chaos::run(&arguments),
         Task::CheckDeps => deps::check(),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::cli::service_list;
 use crate::interrupt::Interrupt;
-use crate::services::{Fleet, Service, runs};
+use crate::services::{Fleet, KafkaOptions, Service, runs};
 use crate::workspace;
 
 /// What the tests read to learn what was left out, by name and separated by commas.
@@ -53,7 +53,7 @@ fn servers(fleet: &mut Fleet, folder: PathBuf, skip: Vec<Service>) -> anyhow::Re
             _ => missing.push(service),
         }
     }
-    fleet.up(&missing)?;
+    fleet.up(&missing, &KafkaOptions::default())?;
     servers.addresses.extend(fleet.records().map(|(service, record)| (service, record.address.clone())));
     Ok(servers)
 }

@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
@@ -101,7 +100,8 @@ impl Envelope {
             content_type,
             headers,
             created_at: whole_microseconds(SystemTime::now()),
-            delay: options.delay,
+            // What is due at once has its place in the order.
+            delay: options.delay.filter(|delay| delay.as_micros() > 0),
             event_type,
         };
         envelope.check(limits)?;
@@ -191,8 +191,5 @@ fn whole_microseconds(time: SystemTime) -> SystemTime {
 
 /// User code runs in the middle of a transaction; its panic must not unwind through our bookkeeping.
 fn guard<T>(event_type: &str, method: &'static str, call: impl FnOnce() -> T) -> Result<T, StageError> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic: Box<dyn Any + Send>| {
-        drop(panic);
-        StageError::Panicked { event_type: event_type.to_owned(), method }
-    })
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| StageError::panicked(event_type, method, panic))
 }

@@ -1,6 +1,9 @@
+use std::any::Any;
+
 use thiserror::Error;
 
 use super::{EventId, HeaderError};
+use crate::panics;
 
 /// Why an event was not staged. The transaction is unharmed: the caller decides whether it goes on without the event.
 #[derive(Debug, Error)]
@@ -26,9 +29,10 @@ pub enum StageError {
         /// The limit.
         limit: usize,
     },
-    /// The payload is not text, and the table's payload column holds text.
+    /// The payload is not text, or has a NUL, and the table's payload column holds text.
     #[error(
-        "event {event_type:?}: the payload is not UTF-8 text; create the table with a binary payload column to store it"
+        "event {event_type:?}: the payload is not UTF-8 text without NUL; \
+         create the tables with a binary payload column (`outbox-migrate --payload binary up`) to store it"
     )]
     PayloadNotText {
         /// The event's type.
@@ -43,7 +47,7 @@ pub enum StageError {
         source: HeaderError,
     },
     /// The event's serializer failed.
-    #[error("event {event_type:?}: the payload could not be encoded")]
+    #[error("event {event_type:?}: the payload could not be encoded: {source}")]
     Encode {
         /// The event's type.
         event_type: String,
@@ -51,12 +55,14 @@ pub enum StageError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The event's serializer, or another of its methods, panicked.
-    #[error("event {event_type:?}: its {method} panicked")]
+    #[error("event {event_type:?}: its {method} panicked: {text}")]
     Panicked {
         /// The event's type, as far as it is known.
         event_type: String,
         /// Which method.
         method: &'static str,
+        /// What the panic said.
+        text: String,
     },
     /// The delay is longer than ten years.
     #[error("event {event_type:?}: the delay is longer than ten years")]
@@ -82,4 +88,15 @@ pub enum StageError {
         /// The id.
         id: EventId,
     },
+}
+
+impl StageError {
+    /// What the panic of one of the event's methods becomes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn panicked(event_type: &str, method: &'static str, panic: Box<dyn Any + Send>) -> Self {
+        let text = panics::text(panic.as_ref());
+        drop(panic);
+        Self::Panicked { event_type: event_type.to_owned(), method, text }
+    }
 }

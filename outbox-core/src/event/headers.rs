@@ -59,9 +59,9 @@ pub enum HeaderError {
 }
 
 impl Headers {
-    const MOST: usize = 64;
-    const NAME_BYTES: usize = 128;
-    const VALUE_BYTES: usize = 8 * 1024;
+    pub(crate) const MOST: usize = 64;
+    pub(crate) const NAME_BYTES: usize = 128;
+    pub(crate) const VALUE_BYTES: usize = 8 * 1024;
 
     /// No headers.
     #[must_use]

@@ -3,12 +3,16 @@
 mod aggregate;
 mod encoded;
 mod envelope;
+#[cfg(test)]
+mod envelope_tests;
 mod error;
 mod headers;
 mod id;
 mod limits;
 mod options;
+mod payload;
 mod refs;
+mod staged;
 
 use std::borrow::Cow;
 
@@ -18,8 +22,9 @@ pub use envelope::{Envelope, OrderKey};
 pub use error::StageError;
 pub use headers::{HeaderError, Headers, RESERVED_PREFIX, names};
 pub use id::EventId;
-pub use limits::Limits;
+pub use limits::{LimitError, Limits};
 pub use options::EventOptions;
+pub use staged::HasStaged;
 
 /// Something that happened to an aggregate and that others want to know.
 ///

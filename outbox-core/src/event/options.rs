@@ -53,7 +53,8 @@ impl EventOptions {
 
     /// Publishes the event this long after its commit, by the database's clock; at most ten years.
     ///
-    /// A delayed event takes its place in the order of its key when it is due, not when it was staged.
+    /// A delayed event takes its place in the order of its key when it is due, not when it was staged. A delay of less
+    /// than a microsecond is none.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self

@@ -4,6 +4,7 @@ mod builder;
 mod config;
 mod handle;
 mod inbox;
+mod settings;
 mod shell;
 
 use std::sync::Arc;
@@ -16,10 +17,11 @@ pub use builder::ProcessorBuilder;
 pub use config::ConfigError;
 pub use handle::ProcessorHandle;
 
+pub use crate::engine::{Counts, Snapshot};
+
 use self::config::Config;
-use self::handle::Request;
+use self::handle::{Request, StopOnDrop};
 use self::shell::Shell;
-use crate::engine::Counts;
 use crate::publisher::Publisher;
 use crate::store::{Store, StoreError};
 use crate::wake::Wake;
@@ -35,7 +37,6 @@ pub struct Processor {
     wake: Wake,
     name: String,
     config: Config,
-    enabled: bool,
 }
 
 /// What a processor did.
@@ -50,15 +51,35 @@ pub struct Report {
 }
 
 /// Why a processor could not go on.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ProcessorError {
-    /// The outbox's tables are missing, or not what this library understands.
-    #[error("the outbox cannot be used")]
-    Store(#[from] StoreError),
-    /// A bug: the processor panicked.
-    #[error("the processor panicked")]
-    Panicked,
+    /// The outbox's tables are missing, or not what this library understands; the text says what to do.
+    #[error("the outbox cannot be used: {}", chain(&**.0))]
+    Store(#[source] Arc<StoreError>),
+    /// A bug: the processor panicked. What it had published and not settled is repeated.
+    #[error("the processor panicked, which is a bug: {0}")]
+    Panicked(String),
+    /// The Tokio runtime was shut down before the processor was. What it had published and not settled is repeated.
+    #[error("the runtime has ended under the processor: shut the processor down first")]
+    Aborted,
+}
+
+impl From<StoreError> for ProcessorError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+/// An error and all that it came from: `{}` is what most programs print.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += &format!(": {source}");
+        next = source.source();
+    }
+    text
 }
 
 impl Processor {
@@ -74,9 +95,7 @@ impl Processor {
     /// Outside a Tokio runtime.
     #[must_use = "the handle is how the processor is stopped"]
     pub fn spawn(self) -> ProcessorHandle {
-        let (requests, receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(self.run(receiver, None));
-        ProcessorHandle::new(requests, task)
+        ProcessorHandle::start(|requests| self.run(requests, None))
     }
 
     /// Runs until `shutdown` completes, then stops: drains what is under way, settles it and gives up its leases,
@@ -84,27 +103,42 @@ impl Processor {
     ///
     /// # Errors
     ///
-    /// The tables are missing or not understood. Everything else is tried again for ever.
+    /// The tables are missing or not understood, which ends it before `shutdown` does. Everything else is tried again
+    /// for ever.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future is like a crash of the process: what is published and not settled is repeated.
+    /// Dropping the future stops the processor all the same, in the background: what the runtime leaves time for is
+    /// drained and settled.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<Report, ProcessorError> {
-        let handle = self.spawn();
-        shutdown.await;
-        handle.shutdown().await
+        let handle = StopOnDrop(self.spawn());
+        tokio::select! {
+            ended = handle.0.join() => ended,
+            () = shutdown => handle.0.shutdown().await,
+        }
     }
 
-    /// Publishes what is due now, at most `limit` events, and stops. Rejected events get their retry time and are not
-    /// waited for.
+    /// Publishes what is due now, at most `limit` events, and stops: for jobs that run now and then, and for tests.
+    ///
+    /// `run_once(usize::MAX)` returns when everything is delivered that can be. Rejected events get their retry time,
+    /// and events of a topic that does not work stay where they are; neither is waited for. Other processors keep
+    /// the shards that they have.
     ///
     /// # Errors
     ///
-    /// The tables are missing or not understood.
+    /// The tables are missing or not understood, or the database cannot be reached at the start.
     ///
     /// # Cancel safety
     ///
     /// As for [`run_until`](Self::run_until).
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
     pub async fn run_once(&self, limit: usize) -> Result<Report, ProcessorError> {
         let once = Self {
             store: Arc::clone(&self.store),
@@ -112,11 +146,9 @@ impl Processor {
             wake: Wake::new(),
             name: self.name.clone(),
             config: self.config.clone(),
-            enabled: self.enabled,
         };
-        let (requests, receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(once.run(receiver, Some(limit)));
-        ProcessorHandle::new(requests, task).join().await
+        let handle = StopOnDrop(ProcessorHandle::start(|requests| once.run(requests, Some(limit))));
+        handle.0.join().await
     }
 
     async fn run(
@@ -124,18 +156,40 @@ impl Processor {
         mut requests: mpsc::UnboundedReceiver<Request>,
         once: Option<usize>,
     ) -> Result<Report, ProcessorError> {
-        if !self.enabled || once == Some(0) {
-            while once.is_none() && !matches!(requests.recv().await, Some(Request::Stop) | None) {}
-            if once.is_none() && requests.is_closed() {
-                // Nobody can ask it to stop any more, which is not the same as being asked.
-                std::future::pending::<()>().await;
+        match once {
+            Some(0) => Ok(Report::default()),
+            None if !self.config.enabled => {
+                asked_to_stop(&mut requests).await;
+                Ok(Report::default())
             }
-            return Ok(Report::default());
+            _ if !self.config.enabled => Ok(Report::default()),
+            _ => Shell::new(self, once).run(requests).await,
         }
-        Shell::new(self, once).run(requests).await
     }
 
     fn deadline(&self) -> Duration {
         self.config.shutdown_deadline
+    }
+}
+
+async fn asked_to_stop(requests: &mut mpsc::UnboundedReceiver<Request>) {
+    loop {
+        match requests.recv().await {
+            Some(Request::Stop) => return,
+            Some(Request::Snapshot(_)) => {}
+            // Nobody can ask it to stop any more, which is not the same as being asked.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_can_be_shared() {
+        fn shared<T: Clone + Send + Sync + 'static>() {}
+        shared::<ProcessorHandle>();
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::handle::Request;
 use super::inbox::Inbox;
-use super::{Processor, ProcessorError, Report};
+use super::{Processor, ProcessorError, Report, Snapshot};
 use crate::engine::{Effect, Engine, Event};
 use crate::message::Message;
 use crate::publisher::{Delivery, Reports};
@@ -92,6 +92,9 @@ impl Shell {
     }
 
     fn stop(&mut self) {
+        if self.engine.is_stopping() {
+            return;
+        }
         let wait = self.processor.deadline();
         self.engine.handle(Instant::now(), Event::Stop { deadline: Instant::now() + wait });
         let publisher = Arc::clone(&self.processor.publisher);
@@ -148,31 +151,48 @@ impl Shell {
     /// Checks the tables, for as long as it takes to reach the database. False when asked to stop before.
     async fn open(&self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Result<bool, ProcessorError> {
         let mut pause = Duration::from_millis(100);
+        let mut fails = false;
         loop {
             let store = Arc::clone(&self.processor.store);
-            let answer = tokio::spawn(async move { store.open().await }).await;
+            let opening = tokio::spawn(async move { store.open().await });
+            let Some(answer) = self.meanwhile(requests, fails, opening).await else { return Ok(false) };
             let error = match answer {
                 Ok(Ok(())) => return Ok(true),
                 Ok(Err(error)) if error.kind() != StoreErrorKind::Unavailable => return Err(error.into()),
                 Ok(Err(error)) => error,
-                Err(_) => return Err(ProcessorError::Panicked),
+                Err(error) => return Err(ProcessorError::Panicked(error.to_string())),
             };
             if self.once {
                 return Err(error.into());
             }
             tracing::warn!(%error, "the outbox cannot be reached yet; trying again soon");
-            let asleep = tokio::time::sleep(pause);
-            tokio::pin!(asleep);
-            loop {
-                tokio::select! {
-                    () = &mut asleep => break,
-                    Some(request) = requests.recv() => match request {
-                        Request::Stop => return Ok(false),
-                        Request::Snapshot(reply) => drop(reply.send(self.engine.snapshot())),
-                    },
-                }
+            fails = true;
+            if self.meanwhile(requests, fails, tokio::time::sleep(pause)).await.is_none() {
+                return Ok(false);
             }
             pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Waits for `future`, and answers those who ask. `None` when asked to stop.
+    async fn meanwhile<T>(
+        &self,
+        requests: &mut mpsc::UnboundedReceiver<Request>,
+        database_fails: bool,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::pin!(future);
+        loop {
+            tokio::select! {
+                value = &mut future => return Some(value),
+                Some(request) = requests.recv() => match request {
+                    Request::Stop => return None,
+                    // Whoever asked may be gone.
+                    Request::Snapshot(reply) => {
+                        drop(reply.send(Snapshot { database_fails, ..self.engine.snapshot() }));
+                    }
+                },
+            }
         }
     }
 }

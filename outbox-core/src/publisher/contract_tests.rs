@@ -35,6 +35,10 @@ impl<P: Publisher, F: Fn(MemoryPublisher) -> P + Send + Sync> PublisherFixture f
     fn spoil(&self, message: &mut Message) {
         message.envelope.event_type = "spoiled".to_owned();
     }
+
+    async fn unreachable_topic(&self) -> String {
+        "nowhere".to_owned()
+    }
 }
 
 fn is_spoiled(message: &Message) -> bool {
@@ -53,6 +57,9 @@ fn closure(there: MemoryPublisher) -> FnPublisher<impl Fn(Arc<Message>) -> Sent 
             }
             if is_spoiled(&message) {
                 return Err(PublishError::rejected("spoiled"));
+            }
+            if message.envelope.topic == "nowhere" {
+                return Err(PublishError::unreachable("nobody there"));
             }
             there.keep(message);
             Ok(())
@@ -76,6 +83,8 @@ publisher_contract!(
     without = [
         nothing_of_a_key_passes_a_rejected_message = "memory rejects nothing",
         a_rejection_makes_no_other_key_fail = "memory rejects nothing",
+        a_key_goes_on_when_a_rejected_message_is_given_up = "memory rejects nothing",
+        a_topic_that_cannot_be_written_to_rejects_nobody = "memory is always there",
     ]
 );
 publisher_contract!(closures, fixture(closure));

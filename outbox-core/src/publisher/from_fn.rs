@@ -12,7 +12,7 @@ use super::tasks::Tasks;
 use super::{Delivery, PublishError, Publisher, Receipt};
 use crate::message::Message;
 
-/// Publishes by calling a closure for every message; made by [`publish_fn`].
+/// Publishes by calling a closure for every message; made by [`publish_fn`] and [`publish_with`].
 pub struct FnPublisher<F> {
     publish: Arc<F>,
     permits: Arc<Semaphore>,
@@ -32,13 +32,13 @@ pub struct FnPublisher<F> {
 ///   [`tokio::task::spawn_blocking`].
 ///
 /// Needs a Tokio runtime. [`check`](Publisher::check) always succeeds: a closure has nothing to ask.
+/// [`publish_with`] is for closures that need something of their own, such as a client.
 ///
 /// ```
-/// # use std::sync::Arc;
 /// use outbox_core::{Message, PublishError, publish_fn};
 ///
 /// # async fn post(_: &Message) -> Result<u16, std::io::Error> { Ok(200) }
-/// let publisher = publish_fn(|message: Arc<Message>| async move {
+/// let publisher = publish_fn(|message| async move {
 ///     match post(&message).await {
 ///         Ok(200..300) => Ok(()),
 ///         Ok(429) => Err(PublishError::throttled("too many requests", None)),
@@ -57,6 +57,43 @@ where
 {
     const CONCURRENCY: usize = 16;
     FnPublisher { publish: Arc::new(publish), permits: Arc::new(Semaphore::new(CONCURRENCY)), tasks: Tasks::new() }
+}
+
+/// [`publish_fn`] with a state: every call gets a clone of it, so the closure need not clone anything itself.
+///
+/// The state is what clients are anyway: cheap to clone, an `Arc` or around one.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use outbox_core::{Message, PublishError, publish_with};
+///
+/// struct Client { /* .. */ }
+///
+/// impl Client {
+///     async fn post(&self, body: &[u8]) -> Result<(), std::io::Error> {
+///         /* .. */
+/// #       let _ = body;
+/// #       Ok(())
+///     }
+/// }
+///
+/// let client = Arc::new(Client { /* .. */ });
+/// let publisher = publish_with(client, |client, message| async move {
+///     let sent = client.post(message.payload().unwrap_or_default()).await;
+///     sent.map_err(|error| PublishError::unreachable("no answer").with_source(error))
+/// });
+/// # let _: &dyn outbox_core::Publisher = &publisher;
+/// ```
+pub fn publish_with<S, F, Fut>(
+    state: S,
+    publish: F,
+) -> FnPublisher<impl Fn(Arc<Message>) -> Fut + Send + Sync + 'static>
+where
+    S: Clone + Send + Sync + 'static,
+    F: Fn(S, Arc<Message>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), PublishError>> + Send + 'static,
+{
+    publish_fn(move |message| publish(state.clone(), message))
 }
 
 impl<F> FnPublisher<F> {

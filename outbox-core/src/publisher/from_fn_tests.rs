@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{MemoryPublisher, PublishError, Publisher, publish_fn};
+use super::{MemoryPublisher, PublishError, Publisher, publish_fn, publish_with};
 use crate::message::Message;
 use crate::testing::{Outcomes, Reported, message};
 
@@ -37,16 +37,13 @@ async fn a_failure_or_panic_withholds_the_rest_of_its_key() {
 async fn keys_go_at_the_same_time_but_not_more_than_allowed() {
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&most);
-    let publisher = publish_fn(move |_| {
-        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-        async move {
-            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            for _ in 0..10 {
-                tokio::task::yield_now().await;
-            }
-            running.fetch_sub(1, Ordering::SeqCst);
-            Ok(())
+    let publisher = publish_with((running, most), |(running, most), _| async move {
+        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
         }
+        running.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
     })
     .concurrency(3);
     let outcomes = Outcomes::new();
@@ -58,14 +55,11 @@ async fn keys_go_at_the_same_time_but_not_more_than_allowed() {
 #[tokio::test]
 async fn messages_of_one_key_are_never_sent_at_the_same_time() {
     let running = Arc::new(AtomicUsize::new(0));
-    let publisher = publish_fn(move |_| {
-        let running = Arc::clone(&running);
-        async move {
-            assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0);
-            tokio::task::yield_now().await;
-            running.fetch_sub(1, Ordering::SeqCst);
-            Ok(())
-        }
+    let publisher = publish_with(running, |running, _| async move {
+        assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0);
+        tokio::task::yield_now().await;
+        running.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
     });
     let outcomes = Outcomes::new();
     publisher.publish(outcomes.deliveries((0..20).map(|seq| message("a", Some("k"), seq, "x")))).await;
@@ -99,15 +93,12 @@ async fn dropping_the_publisher_cancels_too() {
 #[tokio::test]
 async fn cancelling_publish_loses_nothing() {
     let (gate, there) = (Arc::new(Notify::new()), MemoryPublisher::new());
-    let (opened, sink) = (Arc::clone(&gate), there.clone());
-    let publisher = publish_fn(move |message| {
-        let (gate, sink) = (Arc::clone(&gate), sink.clone());
-        async move {
-            gate.notified().await;
-            gate.notify_one();
-            sink.keep(message);
-            Ok(())
-        }
+    let opened = Arc::clone(&gate);
+    let publisher = publish_with((gate, there.clone()), |(gate, sink), message| async move {
+        gate.notified().await;
+        gate.notify_one();
+        sink.keep(message);
+        Ok(())
     })
     .concurrency(1);
     let outcomes = Outcomes::new();

@@ -1,8 +1,9 @@
-use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
+
+use crate::panics;
 
 /// What `future` returns, or the text of its panic.
 pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
@@ -10,7 +11,7 @@ pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Stri
     // A future that panicked is never polled again, so no broken state of it is seen.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(text(panic.as_ref()))),
+        Err(panic) => Poll::Ready(Err(panics::text(panic.as_ref()))),
     })
     .await
 }
@@ -34,11 +35,6 @@ pub(super) async fn all<'a, T>(
     })
     .await;
     futures.into_iter().filter_map(|(_, result)| result).collect()
-}
-
-fn text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }
 
 #[cfg(test)]

@@ -23,13 +23,12 @@ use async_trait::async_trait;
 
 pub use delivery::{Delivery, Outcome, Receipt, Reports};
 pub use error::{PublishError, PublishErrorKind};
-pub use from_fn::{FnPublisher, publish_fn};
+pub use from_fn::{FnPublisher, publish_fn, publish_with};
 pub use log::LogPublisher;
 pub use memory::{MemoryPublisher, TooFewMessages};
 pub use noop::NoopPublisher;
 pub use router::{Router, RouterBuilder, RouterError};
 
-#[cfg(test)]
 pub(crate) use futures::caught;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use remaining::Remaining;

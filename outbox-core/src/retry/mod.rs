@@ -1,6 +1,7 @@
 //! When a rejected event is tried again, and when it is given up.
 
 mod backoff;
+mod env;
 mod rules;
 
 use std::fmt;
@@ -51,6 +52,8 @@ pub struct RetryPolicy {
     shape: Shape,
     max_attempts: u32,
     on_death: OnDeath,
+    /// What was asked of a policy that cannot have it.
+    mistake: Option<&'static str>,
 }
 
 type Custom = dyn Fn(&Message, u32) -> Option<Duration> + Send + Sync;
@@ -67,12 +70,12 @@ impl RetryPolicy {
     pub fn exponential() -> Self {
         let shape =
             Shape::Exponential { base: Duration::from_secs(1), factor: 2.0, max_delay: Duration::from_secs(60) };
-        Self { shape, max_attempts: 10, on_death: OnDeath::default() }
+        Self::new(shape, 10)
     }
 
     /// Always the same delay, 10 attempts.
     pub fn fixed(delay: Duration) -> Self {
-        Self { shape: Shape::Fixed(delay), max_attempts: 10, on_death: OnDeath::default() }
+        Self::new(Shape::Fixed(delay), 10)
     }
 
     /// No second attempt.
@@ -84,40 +87,48 @@ impl RetryPolicy {
     ///
     /// A panic in `decide` gives up too. [`max_attempts`](Self::max_attempts) applies as well; unlimited by default.
     pub fn custom(decide: impl Fn(&Message, u32) -> Option<Duration> + Send + Sync + 'static) -> Self {
-        Self { shape: Shape::Custom(Arc::new(decide)), max_attempts: u32::MAX, on_death: OnDeath::default() }
+        Self::new(Shape::Custom(Arc::new(decide)), u32::MAX)
     }
 
-    /// The range of the first delay. For exponential policies; others keep what they have.
+    fn new(shape: Shape, max_attempts: u32) -> Self {
+        Self { shape, max_attempts, on_death: OnDeath::default(), mistake: None }
+    }
+
+    /// The range of the first delay. Default 1 s. Of exponential policies only: a processor refuses others with it.
     pub fn base(mut self, delay: Duration) -> Self {
-        if let Shape::Exponential { base, .. } = &mut self.shape {
-            *base = delay;
+        match &mut self.shape {
+            Shape::Exponential { base, .. } => *base = delay,
+            _ => self.mistake = Some("base is a setting of exponential policies alone"),
         }
         self
     }
 
-    /// By what the range grows with each attempt, at least 1. For exponential policies.
+    /// By what the range grows with each attempt, at least 1. Default 2. Of exponential policies only, as
+    /// [`base`](Self::base).
     pub fn factor(mut self, by: f64) -> Self {
-        if let Shape::Exponential { factor, .. } = &mut self.shape {
-            *factor = by;
+        match &mut self.shape {
+            Shape::Exponential { factor, .. } => *factor = by,
+            _ => self.mistake = Some("factor is a setting of exponential policies alone"),
         }
         self
     }
 
-    /// The longest delay. For exponential policies.
+    /// The longest delay. Default 60 s. Of exponential policies only, as [`base`](Self::base).
     pub fn max_delay(mut self, delay: Duration) -> Self {
-        if let Shape::Exponential { max_delay, .. } = &mut self.shape {
-            *max_delay = delay;
+        match &mut self.shape {
+            Shape::Exponential { max_delay, .. } => *max_delay = delay,
+            _ => self.mistake = Some("max_delay is a setting of exponential policies alone"),
         }
         self
     }
 
-    /// After how many rejections the event is dead; at least 1.
+    /// After how many rejections the event is dead; at least 1. Default 10, of custom policies unlimited.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// What becomes of the key.
+    /// What becomes of the later events of a key whose event has died. Default [`OnDeath::Continue`].
     pub fn on_death(mut self, then: OnDeath) -> Self {
         self.on_death = then;
         self
@@ -144,6 +155,9 @@ impl RetryPolicy {
 
     /// What is wrong with the policy, if anything.
     pub(crate) fn problem(&self) -> Option<&'static str> {
+        if self.mistake.is_some() {
+            return self.mistake;
+        }
         if self.max_attempts == 0 {
             return Some("max_attempts must be at least 1");
         }
@@ -176,5 +190,30 @@ impl fmt::Debug for RetryPolicy {
             .field("max_attempts", &self.max_attempts)
             .field("on_death", &self.on_death)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn settings_that_a_policy_does_not_have_are_a_problem() {
+        let custom = || RetryPolicy::custom(|_, _| None);
+        for policy in [
+            RetryPolicy::fixed(SECOND).base(SECOND),
+            RetryPolicy::never().factor(2.0),
+            custom().max_delay(SECOND),
+            RetryPolicy::exponential().factor(f64::NAN),
+            RetryPolicy::exponential().max_attempts(0),
+        ] {
+            assert!(policy.problem().is_some(), "{policy:?}");
+        }
+        let exponential = RetryPolicy::exponential().base(SECOND).factor(1.0).max_delay(SECOND);
+        for policy in [exponential, RetryPolicy::fixed(SECOND), RetryPolicy::never(), custom().max_attempts(3)] {
+            assert_eq!(policy.problem(), None, "{policy:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::message::Message;
 /// Which policy applies to which event: the one of its event type, else the one of its topic, else the default.
 #[derive(Debug, Clone, Default)]
 pub struct RetryRules {
-    otherwise: RetryPolicy,
+    pub(super) otherwise: RetryPolicy,
     by_event_type: BTreeMap<String, RetryPolicy>,
     by_topic: BTreeMap<String, RetryPolicy>,
 }

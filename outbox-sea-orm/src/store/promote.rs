@@ -105,8 +105,9 @@ impl Inner {
             // Locked first: whatever has been moved by a call whose answer was lost is not moved twice.
             let ids: Vec<Value> = due.iter().map(|event| event.id.into()).collect();
             let text = format!(
-                "SELECT id FROM {} WHERE id IN ({}){}",
+                "SELECT id FROM {}{} WHERE id IN ({}){}",
                 self.sql.scheduled,
+                self.sql.by_primary_key(),
                 marks(ids.len()),
                 self.sql.for_update()
             );

@@ -117,14 +117,15 @@ impl Inner {
                 }
                 Fate::Dead { attempts, error, park } => {
                     let errors = errors(&with(before, now, *attempts, error));
-                    moved.push(letter(which, *attempts, errors.as_deref(), 0, error));
+                    let key = if *park { Key::Waits } else { Key::GoesOn };
+                    moved.push(letter(which, *attempts, errors.as_deref(), 0, key, error));
                     gone.push(*which);
                     if *park {
                         parking.push(*which);
                     }
                 }
                 Fate::Parked => {
-                    moved.push(letter(which, *attempts, errors(before).as_deref(), 1, BEHIND));
+                    moved.push(letter(which, *attempts, errors(before).as_deref(), 1, Key::Waits, BEHIND));
                     gone.push(*which);
                 }
             }
@@ -153,11 +154,9 @@ impl Inner {
             _ => "",
         };
         let text = format!(
-            "SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {} {} {} e ON {}{lock}",
+            "SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {} {}{lock}",
             self.sql.rows("d", &WHICH),
-            self.sql.lookup_join(),
-            self.sql.event,
-            self.sql.same_event("d"),
+            self.sql.look_up_same_event("d"),
         );
         let which: Vec<Which> = changes.iter().map(|change| change.which).collect();
         let mut known = HashMap::new();
@@ -180,8 +179,9 @@ impl Inner {
         let (same, now) = (self.sql.same_event("d"), self.sql.now());
         let text = if self.sql.backend == DbBackend::MySql {
             format!(
-                "UPDATE {source} STRAIGHT_JOIN {table} e ON {same} \
-                 SET e.attempts = d.attempts, e.next_attempt_at = {now} + d.delay, e.errors = d.errors"
+                "UPDATE {source} {} \
+                 SET e.attempts = d.attempts, e.next_attempt_at = {now} + d.delay, e.errors = d.errors",
+                self.sql.look_up_same_event("d")
             )
         } else {
             format!(
@@ -202,21 +202,27 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let [shard, seq, id] = WHICH;
         let number = |name| (name, Column::Number);
-        let columns =
-            [shard, seq, id, number("attempts"), number("state"), ("errors", Column::Text), ("reason", Column::Text)];
+        let columns = [
+            shard,
+            seq,
+            id,
+            number("attempts"),
+            number("state"),
+            number("alone"),
+            ("errors", Column::Text),
+            ("reason", Column::Text),
+        ];
         let (insert, ignore) = self.sql.or_ignore();
         let text = format!(
             "{insert} {} (shard, seq, {}, origin, attempts, next_attempt_at, errors, state, died_at, reason) \
-             SELECT e.shard, e.seq, {}, e.origin, d.attempts, NULL, d.errors, d.state, {}, d.reason \
-             FROM {} {} {} e ON {} WHERE 1 = 1{ignore}",
+             SELECT e.shard, e.seq, {}, CASE WHEN d.alone = 1 THEN 2 ELSE e.origin END, d.attempts, NULL, d.errors, d.state, {}, d.reason \
+             FROM {} {} WHERE 1 = 1{ignore}",
             self.sql.dead,
             body(),
             body_of("e"),
             self.sql.now(),
             self.sql.rows("d", &columns),
-            self.sql.lookup_join(),
-            self.sql.event,
-            self.sql.same_event("d"),
+            self.sql.look_up_same_event("d"),
         );
         let rows = Value::from(serde_json::Value::from(rows).to_string());
         execute(txn, self.sql.statement(&text, [rows]), doing).await.map(drop)
@@ -227,14 +233,12 @@ impl Inner {
         let (insert, ignore) = self.sql.or_ignore();
         let text = format!(
             "{insert} {} (topic, partition_key, shard, parked_at) \
-             SELECT DISTINCT e.topic, e.partition_key, e.shard, {} FROM {} {} {} e ON {} \
+             SELECT DISTINCT e.topic, e.partition_key, e.shard, {} FROM {} {} \
              WHERE e.partition_key IS NOT NULL{ignore}",
             self.sql.parked,
             self.sql.now(),
             self.sql.rows("d", &WHICH),
-            self.sql.lookup_join(),
-            self.sql.event,
-            self.sql.same_event("d"),
+            self.sql.look_up_same_event("d"),
         );
         execute(txn, self.sql.statement(&text, [list(which)]), DOING).await.map(drop)
     }
@@ -266,8 +270,7 @@ impl Inner {
         let source = self.sql.rows("d", &WHICH);
         let text = match self.sql.backend {
             DbBackend::Postgres => format!("DELETE FROM {table} e USING {source} WHERE {same}"),
-            // By the primary key, row by row: nothing else is locked.
-            DbBackend::MySql => format!("DELETE e FROM {source} STRAIGHT_JOIN {table} e ON {same}"),
+            DbBackend::MySql => format!("DELETE e FROM {source} {}", self.sql.look_up_same_event("d")),
             _ => {
                 format!("DELETE FROM {table} WHERE seq IN (SELECT e.seq FROM {source} CROSS JOIN {table} e ON {same})")
             }
@@ -282,16 +285,28 @@ fn list(which: &[Which]) -> Value {
     serde_json::Value::from_iter(rows).to_string().into()
 }
 
+/// What the later events of a dead one's key do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// They wait for it, and it may come back to its old place.
+    Waits,
+    /// They go on. Should it come back together with a key that parks later, it comes behind them all the same, and
+    /// is marked as requeued from now on.
+    GoesOn,
+}
+
 /// A row for [`Inner::write_letters`].
 pub(super) fn letter(
     which: &Which,
     attempts: u32,
     errors: Option<&str>,
     state: i16,
+    key: Key,
     reason: &str,
 ) -> serde_json::Value {
     json!({
         "shard": which.shard, "seq": which.seq, "id": hex(which.id), "attempts": attempts, "state": state,
+        "alone": i16::from(key == Key::GoesOn),
         "errors": errors, "reason": clip(reason, ERROR),
     })
 }

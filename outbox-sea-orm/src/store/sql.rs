@@ -155,6 +155,12 @@ impl Sql {
         format!("e.shard = {alias}.shard AND e.seq = {alias}.seq AND {id}")
     }
 
+    /// Joins it, row by row and by the primary key: nothing else is read, and nothing else can be waited for.
+    pub(super) fn look_up_same_event(&self, alias: &str) -> String {
+        let (join, table, by_key) = (self.lookup_join(), &self.event, self.by_primary_key());
+        format!("{join} {table} e{by_key} ON {}", self.same_event(alias))
+    }
+
     /// A join that looks up the right side for every row of the left one.
     pub(super) fn lookup_join(&self) -> &'static str {
         match self.backend {

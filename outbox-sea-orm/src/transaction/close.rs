@@ -1,7 +1,7 @@
 //! Ending a transaction or savepoint, and writing its events.
 
 use async_trait::async_trait;
-use outbox_core::{Envelope, EventId, OutboxEvent};
+use outbox_core::Envelope;
 use sea_orm::{ConnectionTrait, DbErr, TransactionSession};
 
 use super::OutboxTransaction;
@@ -50,8 +50,7 @@ impl OutboxTransaction {
     /// Writes what is staged so far, now instead of at the commit. It still commits or rolls back with everything
     /// else, savepoint by savepoint.
     ///
-    /// Needed only before code that uses [`record`](crate::record()) on this transaction, to keep the order between
-    /// staged and recorded events.
+    /// Needed only before statements that are to find the events in their tables, for example in SQL of your own.
     ///
     /// # Errors
     ///
@@ -69,27 +68,6 @@ impl OutboxTransaction {
         write_events(open, &self.outbox).await?;
         attempt.succeeded();
         Ok(())
-    }
-
-    /// Stages an event and writes it, and all staged before it, at once.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`stage_event`](Self::stage_event) and [`flush`](Self::flush).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`flush`](Self::flush).
-    pub fn record<'t, E: OutboxEvent + ?Sized>(
-        &'t self,
-        event: &E,
-    ) -> impl Future<Output = Result<EventId, DbErr>> + Send + use<'t, E> {
-        let staged = self.stage_event(event);
-        async move {
-            let id = staged?;
-            self.flush().await?;
-            Ok(id)
-        }
     }
 
     async fn close(mut self, commit: bool) -> Result<(), DbErr> {

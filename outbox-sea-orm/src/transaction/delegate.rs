@@ -13,6 +13,7 @@ use sea_orm::{
 use super::OutboxTransaction;
 use super::session::Turn;
 use crate::outbox::Outbox;
+use crate::record;
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -22,6 +23,7 @@ impl ConnectionTrait for OutboxTransaction {
     }
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
+        self.take_recorded()?;
         let (txn, turn) = self.session.turn().await?;
         turn.end(txn.execute_raw(stmt).await)
     }
@@ -47,6 +49,7 @@ impl ConnectionTrait for OutboxTransaction {
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.take_recorded()?;
         let (txn, turn) = self.session.turn().await?;
         turn.end(txn.query_all_raw(stmt).await)
     }
@@ -65,6 +68,26 @@ impl ConnectionTrait for OutboxTransaction {
 
     fn is_mock_connection(&self) -> bool {
         self.session.open().is_ok_and(|open| open.txn.is_mock_connection())
+    }
+}
+
+impl OutboxTransaction {
+    /// Stages what [`record`](crate::record()) offers with a statement, instead of executing the statement.
+    fn take_recorded(&self) -> Result<(), DbErr> {
+        match record::take(&self.outbox) {
+            Some((event, taken)) => Err(taken.answer(self.stage_recorded(event).map_err(DbErr::from))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Outbox {
+    /// The same, on a pool: inserted at once, with what this outbox knows about its tables.
+    async fn take_recorded(&self) -> Result<(), DbErr> {
+        match record::take(self.shared()) {
+            Some((event, taken)) => Err(taken.answer(record::insert(self.shared(), self.inner(), event).await)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -126,6 +149,7 @@ impl ConnectionTrait for Outbox {
     }
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
+        self.take_recorded().await?;
         self.inner().execute_raw(stmt).await
     }
 
@@ -146,6 +170,7 @@ impl ConnectionTrait for Outbox {
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.take_recorded().await?;
         self.inner().query_all_raw(stmt).await
     }
 

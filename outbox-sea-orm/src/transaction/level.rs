@@ -128,8 +128,8 @@ impl Level {
         Ok(())
     }
 
-    pub(crate) fn ids(&self) -> Vec<EventId> {
-        self.lock().events.iter().map(|event| event.envelope.id).collect()
+    pub(crate) fn staged(&self) -> Vec<Arc<Envelope>> {
+        self.lock().events.iter().map(|event| Arc::clone(&event.envelope)).collect()
     }
 
     /// What is staged and not in the table yet.
@@ -309,7 +309,8 @@ mod tests {
         stage(&inner).unwrap();
         drop(inner);
         let c = stage(&root).unwrap();
-        assert_eq!(root.ids(), [a, b, c]);
+        let ids: Vec<_> = root.staged().iter().map(|envelope| envelope.id).collect();
+        assert_eq!(ids, [a, b, c]);
         assert_eq!(root.keep(), 3);
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use outbox_core::event::TakenEvent;
-use outbox_core::{AggregateRoot, EventId, EventOptions, OutboxEvent};
+use outbox_core::event::{HasStaged, TakenEvent};
+use outbox_core::{AggregateRoot, Envelope, EventId, EventOptions, OutboxEvent};
 
 use super::OutboxTransaction;
 use super::level::Staged;
@@ -69,11 +69,41 @@ impl OutboxTransaction {
         Ok(ids)
     }
 
-    /// The ids of the events that would be committed now, in order: those of this transaction and of everything
-    /// around it.
+    /// The events that would be committed now, in the order of staging: those of this transaction or savepoint and of
+    /// everything around it.
+    ///
+    /// For tests there is `assert_staged!`, with the feature `testing`, which takes an open
+    /// transaction and typed events. It needs no database:
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use outbox_sea_orm::testing::assert_staged;
+    /// use outbox_sea_orm::{Outbox, OutboxEvent, OutboxTransaction};
+    /// use sea_orm::{DatabaseBackend, DbErr, MockDatabase};
+    ///
+    /// #[derive(serde::Serialize, OutboxEvent)]
+    /// #[outbox(aggregate = "order", topic = "orders", aggregate_id = "order_id")]
+    /// struct OrderPlaced {
+    ///     order_id: u64,
+    /// }
+    ///
+    /// async fn place(txn: &OutboxTransaction, order_id: u64) -> Result<(), DbErr> {
+    ///     txn.stage_event(&OrderPlaced { order_id })?;
+    ///     Ok(())
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let mock = MockDatabase::new(DatabaseBackend::Postgres).into_connection();
+    /// let txn = Outbox::new(mock).begin().await?;
+    /// place(&txn, 7).await?;
+    /// assert_staged!(txn, [OrderPlaced { order_id: 7 }]);
+    /// # Ok::<(), DbErr>(())
+    /// # }).unwrap();
+    /// # }
+    /// ```
     #[must_use]
-    pub fn staged(&self) -> Vec<EventId> {
-        self.session.open().map(|open| open.level.ids()).unwrap_or_default()
+    pub fn staged(&self) -> Vec<Arc<Envelope>> {
+        self.session.open().map(|open| open.level.staged()).unwrap_or_default()
     }
 
     /// Makes the commit wait until other `strict` transactions with events of the same order keys have ended, so
@@ -86,6 +116,14 @@ impl OutboxTransaction {
         }
     }
 
+    /// Stages what was encoded without knowing that it comes here.
+    pub(super) fn stage_recorded(&self, event: Envelope) -> Result<EventId, StageError> {
+        let envelope = Arc::new(self.outbox.adopt(event)?);
+        let id = envelope.id;
+        self.put(vec![Staged { envelope, taken: None }])?;
+        Ok(id)
+    }
+
     fn encode(&self, event: &(impl OutboxEvent + ?Sized), options: EventOptions) -> Result<Staged, StageError> {
         Ok(Staged { envelope: Arc::new(self.outbox.encode(event, options)?), taken: None })
     }
@@ -94,5 +132,11 @@ impl OutboxTransaction {
         let closed = |_| outbox_core::StageError::Closed { reason: "the transaction is closed" };
         let open = self.session.open().map_err(closed)?;
         Ok(open.level.stage(staged, &self.outbox.config.limits)?)
+    }
+}
+
+impl HasStaged for OutboxTransaction {
+    fn staged_envelopes(&self) -> Vec<Envelope> {
+        self.staged().iter().map(|envelope| (**envelope).clone()).collect()
     }
 }

@@ -216,6 +216,12 @@ pub(crate) async fn both(txn: &outbox_sea_orm::OutboxTransaction, label: &str) -
     Ok(())
 }
 
+/// An event that is in its table before the commit.
+pub(crate) async fn early(txn: &outbox_sea_orm::OutboxTransaction, thing: &Thing) -> Result<(), DbErr> {
+    txn.stage_event(thing)?;
+    txn.flush().await
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Thing {
     pub(crate) key: Option<String>,

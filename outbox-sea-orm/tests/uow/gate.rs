@@ -29,7 +29,7 @@ on_databases! { [mariadb]
             assert_eq!(held(&reader).await.len(), 1);
             // Also in a savepoint that rolls back: the number it had may not come from below.
             let inner = txn.begin().await.unwrap();
-            inner.record(&Thing::new("c")).await.unwrap();
+            early(&inner, &Thing::new("c")).await.unwrap();
             inner.rollback().await.unwrap();
             assert!(!held(&reader).await.is_empty());
             if end == "commit" { txn.commit().await.unwrap() } else { txn.rollback().await.unwrap() }
@@ -42,7 +42,7 @@ on_databases! { [mariadb]
         let (outbox, reader) = (db.outbox().await, db.connect().await);
         for level in [ReadUncommitted, ReadCommitted, RepeatableRead, Serializable] {
             let txn = outbox.begin_with_config(Some(level), None).await.unwrap();
-            txn.record(&Thing::new("a")).await.unwrap();
+            early(&txn, &Thing::new("a")).await.unwrap();
             assert_eq!(held(&reader).await.len(), 1, "{level}");
             txn.commit().await.unwrap();
         }

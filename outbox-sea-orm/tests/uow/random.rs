@@ -60,7 +60,7 @@ fn run<'r>(
                 }
                 Op::Record => {
                     put(txn, &label).await.unwrap();
-                    txn.record(&Thing::new(label.clone())).await.unwrap();
+                    early(txn, &Thing::new(label.clone())).await.unwrap();
                     left.push(label);
                 }
                 Op::Flush => txn.flush().await.unwrap(),

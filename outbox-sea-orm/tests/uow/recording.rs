@@ -56,7 +56,7 @@ on_every_database! {
         let txn = outbox.begin().await.unwrap();
         both(&txn, "a").await.unwrap();
         put(&txn, "b").await.unwrap();
-        txn.record(&Thing::new("b")).await.unwrap();
+        early(&txn, &Thing::new("b")).await.unwrap();
         both(&txn, "c").await.unwrap();
         assert_eq!(txn.staged().len(), 3);
         txn.commit().await.unwrap();
@@ -70,7 +70,7 @@ on_every_database! {
         let inner = txn.begin().await.unwrap();
         put(&inner, "x").await.unwrap();
         // Writes "a" too, inside the savepoint.
-        inner.record(&Thing::new("x")).await.unwrap();
+        early(&inner, &Thing::new("x")).await.unwrap();
         inner.rollback().await.unwrap();
         let inner = txn.begin().await.unwrap();
         both(&inner, "b").await.unwrap();

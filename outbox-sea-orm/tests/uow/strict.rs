@@ -15,7 +15,7 @@ on_databases! { [postgres, mariadb]
     async fn without_it_the_later_number_may_commit_first(db) {
         let outbox = db.outbox().await;
         let (a, b) = (outbox.begin().await.unwrap(), outbox.begin().await.unwrap());
-        a.record(&Thing::new("a")).await.unwrap();
+        early(&a, &Thing::new("a")).await.unwrap();
         b.stage_event(&Thing::new("b")).unwrap();
         b.commit().await.unwrap();
         assert_eq!(db.seen().await.events, ["b"]);
@@ -31,7 +31,7 @@ on_databases! { [postgres, mariadb]
                 a.strict();
                 b.strict();
             }
-            a.record(&Thing::new("a")).await.unwrap();
+            early(&a, &Thing::new("a")).await.unwrap();
             b.stage_event(&Thing::new("b")).unwrap();
             let b = tokio::spawn(b.commit());
             while !waits(&outbox).await {
@@ -46,7 +46,7 @@ on_databases! { [postgres, mariadb]
     async fn other_keys_do_not_wait(db) {
         let outbox = strict(db).await;
         let (a, b) = (outbox.begin().await.unwrap(), outbox.begin().await.unwrap());
-        a.record(&Thing::keyed("one", "a")).await.unwrap();
+        early(&a, &Thing::keyed("one", "a")).await.unwrap();
         b.stage_event(&Thing::keyed("two", "b")).unwrap();
         b.stage_event(&Thing { key: None, label: "c".to_owned() }).unwrap();
         b.commit().await.unwrap();

@@ -1,6 +1,7 @@
 //! What librdkafka tells us: reports, errors and log lines.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rdkafka::ClientContext;
@@ -26,8 +27,14 @@ pub(crate) trait Reporter: Send + Sync + 'static {
 /// What librdkafka last complained about, without secrets: it says more than a timeout does.
 #[derive(Default)]
 pub(crate) struct Notes {
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<Complaint>>,
     secrets: Secrets,
+}
+
+#[derive(Clone)]
+pub(crate) struct Complaint {
+    pub(crate) code: RDKafkaErrorCode,
+    pub(crate) text: String,
 }
 
 impl Notes {
@@ -35,15 +42,20 @@ impl Notes {
         Self { last_error: Mutex::new(None), secrets }
     }
 
+    pub(crate) fn complaint(&self) -> Option<Complaint> {
+        lock(&self.last_error).clone()
+    }
+
     pub(crate) fn last_error(&self) -> String {
-        lock(&self.last_error).clone().unwrap_or_default()
+        self.complaint().map(|complaint| complaint.text).unwrap_or_default()
     }
 
     pub(crate) fn hide(&self, text: &str) -> String {
         self.secrets.hide(text)
     }
 
-    fn forget(&self) {
+    /// Everything works.
+    pub(crate) fn forget(&self) {
         if let Ok(mut last) = self.last_error.try_lock() {
             *last = None;
         }
@@ -53,10 +65,15 @@ impl Notes {
 pub(crate) struct Context<R> {
     pub(crate) reporter: Arc<R>,
     pub(crate) notes: Arc<Notes>,
+    /// Set when the brokers turn out to belong to another cluster than before. librdkafka tells by its log alone.
+    pub(crate) other_cluster: Arc<AtomicBool>,
 }
 
 impl<R: Reporter> ClientContext for Context<R> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        if facility == "CLUSTERID" && matches!(level, RDKafkaLogLevel::Warning) {
+            self.other_cluster.store(true, Ordering::Release);
+        }
         let text = self.notes.hide(text);
         match level {
             // A fatal error of a producer is a normal way for it to end here, so nothing is above a warning.
@@ -77,9 +94,18 @@ impl<R: Reporter> ClientContext for Context<R> {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let text = self.notes.hide(&format!("{}: {reason}", code_of(&error)));
+        let code = code_of(&error);
+        let mut text = self.notes.hide(&format!("{code}: {reason}"));
         tracing::debug!(target: "librdkafka", "{text}");
-        *lock(&self.notes.last_error) = Some(text);
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            // All that is known of a broker that hangs up without a word.
+            text.push_str("; if they run, check security.protocol: they may want a login or encryption");
+        }
+        let mut last = lock(&self.notes.last_error);
+        // It follows on every other error and says less.
+        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+            *last = Some(Complaint { code, text });
+        }
     }
 }
 

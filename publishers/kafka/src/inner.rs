@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, Weak};
 
 use outbox_core::{Delivery, OrderKey};
 
-use crate::config::Settings;
+use crate::config_error::ConfigError;
 use crate::context::Notes;
-use crate::error::ConfigError;
 use crate::pipeline::Pipeline;
 use crate::session::{Ending, Session};
+use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::solo::Solo;
 use crate::sync::lock;

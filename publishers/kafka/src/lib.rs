@@ -4,7 +4,6 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use outbox_core::Publisher;
 //! use outbox_kafka::{Compression, KafkaPublisher};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +19,7 @@
 //!     .set("sasl.username", "outbox")
 //!     .set("sasl.password", std::env::var("KAFKA_PASSWORD")?)
 //!     .build()?;
-//! publisher.check().await?;
+//! publisher.health(Duration::from_secs(2)).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -87,10 +86,17 @@
 //! librdkafka's log goes to [`tracing`] under the target `librdkafka`. Values of settings whose name says that they
 //! are secret are in no log line, no error and no `Debug` output; payloads, keys and header values are never logged.
 
-mod config;
+mod brokers;
+mod builder;
+mod config_error;
+#[cfg(test)]
+mod config_tests;
 mod context;
+mod environment;
 mod error;
 mod feed;
+mod given;
+mod health;
 mod inner;
 mod pipeline;
 mod placement;
@@ -99,6 +105,7 @@ mod record;
 mod redact;
 mod rules;
 mod session;
+mod settings;
 mod settle;
 mod slot;
 mod solo;
@@ -106,7 +113,8 @@ mod sync;
 mod ticket;
 mod topics;
 
-pub use config::{Compression, KafkaPublisherBuilder};
-pub use error::ConfigError;
+pub use builder::{Compression, KafkaPublisherBuilder};
+pub use config_error::ConfigError;
+pub use health::{Cluster, Unhealthy};
 pub use publisher::KafkaPublisher;
 pub use record::headers;

@@ -5,11 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use outbox_core::{Delivery, PublishError, Publisher};
 
-use crate::config::{KafkaPublisherBuilder, Settings};
-use crate::error::ConfigError;
+use crate::builder::KafkaPublisherBuilder;
+use crate::config_error::ConfigError;
 use crate::feed::{Feed, feed};
+use crate::health::{Cluster, Unhealthy};
 use crate::inner::{Inner, distinct_topics};
-use crate::topics;
+use crate::settings::Settings;
+use crate::{health, topics};
 
 /// Publishes to Apache Kafka with an idempotent producer, in order per key even when the broker refuses messages.
 ///
@@ -33,7 +35,34 @@ impl KafkaPublisher {
 
     /// A publisher with own settings. `brokers` is a comma-separated list of `host:port`.
     pub fn builder(brokers: impl Into<String>) -> KafkaPublisherBuilder {
-        KafkaPublisherBuilder::new(brokers.into())
+        KafkaPublisherBuilder::new(Some(brokers.into()))
+    }
+
+    /// A publisher as the environment has it: `OUTBOX_KAFKA_BOOTSTRAP_SERVERS` must be set. See
+    /// [`KafkaPublisherBuilder::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`]; it names the variable.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        KafkaPublisherBuilder::new(None).from_env()?.build()
+    }
+
+    /// Asks a broker to answer now, and returns at the latest when `within` has passed.
+    ///
+    /// For health checks. It says nothing about the rights to write to a topic, and messages need no check before
+    /// them: they wait for a broker. A broker that has just come back is noticed after at most 1 second
+    /// (`reconnect.backoff.max.ms`), so give it more than that.
+    ///
+    /// # Errors
+    ///
+    /// Why no broker can be used; see [`Unhealthy`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn health(&self, within: Duration) -> Result<Cluster, Unhealthy> {
+        health::check(&self.inner, within).await
     }
 
     pub(crate) fn start(settings: Settings) -> Result<Self, ConfigError> {
@@ -82,18 +111,13 @@ impl Publisher for KafkaPublisher {
         }
     }
 
-    /// Asks a broker about a topic that was used before, or about all topics. Gives up after 5 seconds.
+    /// [`health`](KafkaPublisher::health) within 5 seconds.
     async fn check(&self) -> Result<(), PublishError> {
         const PATIENCE: Duration = Duration::from_secs(5);
-        let inner = Arc::clone(&self.inner);
-        let asked = tokio::task::spawn_blocking(move || {
-            let session = inner.pipeline().map_err(|error| PublishError::unreachable(error.to_string()))?;
-            topics::ask(&*session.lane, session.lane.any_topic().as_deref(), PATIENCE).map(drop).map_err(|code| {
-                let (code, last) = (code.to_string(), inner.notes.last_error());
-                PublishError::unreachable(if last.is_empty() { code } else { format!("{code}; last error: {last}") })
-            })
-        });
-        asked.await.unwrap_or_else(|error| Err(PublishError::unreachable(error.to_string())))
+        match self.health(PATIENCE).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(PublishError::unreachable(error.to_string())),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Secrets stay out of everything that a person or a log may see.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What stands in the place of a secret.
@@ -19,11 +18,10 @@ pub(crate) fn is_secret(setting: &str) -> bool {
 pub(crate) struct Secrets(Arc<[String]>);
 
 impl Secrets {
-    pub(crate) fn of(settings: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn of<'a>(settings: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         // Very short values would turn texts into riddles and protect nothing.
-        let worth_hiding = |(name, value): &(&String, &String)| is_secret(name) && value.trim().len() >= 4;
-        let mut values: Vec<String> =
-            settings.iter().filter(worth_hiding).map(|(_, value)| value.trim().to_owned()).collect();
+        let worth_hiding = |(name, value): &(&str, &str)| is_secret(name) && value.trim().len() >= 4;
+        let mut values: Vec<String> = settings.filter(worth_hiding).map(|(_, value)| value.trim().to_owned()).collect();
         // Longest first, so that a secret that contains another one goes as a whole.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Self(values.into())

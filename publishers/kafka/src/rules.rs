@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::ConfigError;
+use crate::config_error::ConfigError;
+use crate::given::Setting;
 
 struct Rule {
     setting: &'static str,
@@ -109,7 +110,7 @@ const RULES: [Rule; 13] = [
 ];
 
 /// What librdkafka calls by two names: the other one first.
-const ALIASES: [(&str, &str); 7] = [
+const ALIASES: [(&str, &str); 10] = [
     ("metadata.broker.list", "bootstrap.servers"),
     ("request.required.acks", "acks"),
     ("max.in.flight", "max.in.flight.requests.per.connection"),
@@ -117,6 +118,9 @@ const ALIASES: [(&str, &str); 7] = [
     ("message.send.max.retries", "retries"),
     ("queue.buffering.max.ms", "linger.ms"),
     ("compression.codec", "compression.type"),
+    ("sasl.mechanisms", "sasl.mechanism"),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
 ];
 
 /// One name for settings that have two, so that none is given to librdkafka twice with different values.
@@ -124,11 +128,11 @@ pub(crate) fn canonical(setting: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == setting).map_or(setting, |(_, name)| name)
 }
 
-/// Whether the outbox can keep its promises with `value`.
-pub(crate) fn check(setting: &str, value: &str) -> Result<(), ConfigError> {
-    match RULES.iter().find(|rule| rule.setting == canonical(setting)) {
-        Some(rule) if !(rule.accepts)(value.trim()) => {
-            Err(ConfigError::Conflict { setting: setting.to_owned(), required: rule.required, reason: rule.reason })
+/// Whether the outbox can keep its promises with this setting.
+pub(crate) fn check(given: Setting<'_>) -> Result<(), ConfigError> {
+    match RULES.iter().find(|rule| rule.setting == given.setting) {
+        Some(rule) if !(rule.accepts)(given.value.trim()) => {
+            Err(ConfigError::Conflict { setting: given.name.to_owned(), required: rule.required, reason: rule.reason })
         }
         _ => Ok(()),
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,8 +12,9 @@ use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 
+use crate::config_error::ConfigError;
 use crate::context::{Context, Notes, Reporter};
-use crate::error::{ConfigError, code_of};
+use crate::error::code_of;
 use crate::record;
 use crate::sync::lock;
 use crate::ticket::{Batch, Load, Ticket};
@@ -24,6 +25,8 @@ pub(crate) type Producer<L> = BaseProducer<Context<L>>;
 pub(crate) enum Ending {
     /// librdkafka gave up: the broker refused a batch, or lost track of the sequence numbers.
     Fatal(String),
+    /// The brokers belong to another cluster now, which may give our producer's number to somebody else.
+    OtherCluster,
     /// A message was without an outcome for too long.
     Stalled,
     /// A flush ran into its deadline.
@@ -38,6 +41,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fatal(text) => text,
+            Self::OtherCluster => "the brokers belong to another cluster than before",
             Self::Stalled => "a message was without an outcome for too long",
             Self::Flushed => "a flush ran into its deadline",
             Self::Dropped => "the publisher was dropped",
@@ -84,6 +88,7 @@ impl<L: Lane> Gate<L> {
 pub(crate) struct Session<L: Lane> {
     pub(crate) lane: Arc<L>,
     stop: Mutex<Option<Ending>>,
+    other_cluster: Arc<AtomicBool>,
     flushes: AtomicUsize,
     batches: Mutex<VecDeque<Arc<Batch>>>,
     delivery_timeout: Duration,
@@ -98,7 +103,12 @@ impl<L: Lane> Session<L> {
         delivery_timeout: Duration,
     ) -> Result<Arc<Self>, ConfigError> {
         let lane = Arc::new(lane);
-        let context = Context { reporter: Arc::clone(&lane), notes: Arc::clone(notes) };
+        let other_cluster = Arc::new(AtomicBool::new(false));
+        let context = Context {
+            reporter: Arc::clone(&lane),
+            notes: Arc::clone(notes),
+            other_cluster: Arc::clone(&other_cluster),
+        };
         let producer: Producer<L> = config
             .create_with_context(context)
             .map_err(|error| ConfigError::Producer { reason: notes.hide(&error.to_string()) })?;
@@ -106,6 +116,7 @@ impl<L: Lane> Session<L> {
         let session = Arc::new(Self {
             lane,
             stop: Mutex::new(None),
+            other_cluster,
             flushes: AtomicUsize::new(0),
             batches: Mutex::new(VecDeque::new()),
             delivery_timeout,
@@ -169,6 +180,9 @@ impl<L: Lane> Session<L> {
             if let Some((_, text)) = producer.client().fatal_error() {
                 return Ending::Fatal(text);
             }
+            if self.other_cluster.load(Ordering::Acquire) {
+                return Ending::OtherCluster;
+            }
             if let Some(ending) = lock(&self.stop).take() {
                 return ending;
             }
@@ -204,7 +218,7 @@ impl Drop for Flushing<'_> {
 fn drain<L: Lane>(producer: &Producer<L>, ending: &Ending) {
     const HARD_LIMIT: Duration = Duration::from_secs(10);
     let grace = match ending {
-        Ending::Fatal(..) | Ending::Died => Duration::from_secs(10),
+        Ending::Fatal(..) | Ending::OtherCluster | Ending::Died => Duration::from_secs(10),
         Ending::Stalled => Duration::from_secs(2),
         Ending::Flushed | Ending::Dropped => Duration::ZERO,
     };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::error::ConfigError;
+use crate::config_error::ConfigError;
 use crate::session::{Ending, Lane, Session};
 use crate::sync::lock;
 

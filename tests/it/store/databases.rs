@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_core::store::{Fate, LaneRead, LeaseRequest, ReadRequest, Settled, Store, StoreErrorKind};
+use outbox_core::Origin;
+use outbox_core::store::{Admin, Fate, LaneRead, LeaseRequest, ReadRequest, Settled, Store, StoreErrorKind};
 use outbox_core::testing::contract::store::Fixture;
 use outbox_sea_orm::SeaOrmStore;
 use outbox_sea_orm::migration::TableNames;
@@ -53,6 +54,27 @@ on_every_database! {
             assert_eq!(call.unwrap(), Settled::Done);
         }
         assert_eq!(count(&outboxed).await, 0);
+    }
+
+    async fn what_a_key_went_on_without_is_marked_when_the_key_parks_later(db: TestDatabase) {
+        let outboxed = Outboxed::new(db).await;
+        commit(&outboxed, &["1", "2", "3", "4"]).await;
+        let (store, owner) = (&outboxed.store, Owner::of(&outboxed.store, LONG).await);
+        let rows: Vec<_> = owner.read(store).await.lanes.into_iter().flat_map(|lane| lane.rows).collect();
+        let settle = async |n: usize, fate| {
+            let message = &rows[n].message;
+            owner.settle(store, message.shard.number(), message.seq, message.id(), fate).await
+        };
+        let dead = |park| Fate::Dead { attempts: 1, error: "no".to_owned(), park };
+        settle(0, dead(false)).await;
+        store.give_up(rows[1].message.id(), "by hand").await.unwrap();
+        settle(2, Fate::Delivered).await;
+        settle(3, dead(true)).await;
+        assert_eq!(store.requeue_key(&rows[0].message.order_key().unwrap()).await.unwrap(), 3);
+        let again = owner.read(store).await.lanes.into_iter().flat_map(|lane| lane.rows);
+        let again: Vec<_> = again.map(|row| (row.message.seq, row.message.origin)).collect();
+        let seq = |n: usize| rows[n].message.seq;
+        assert_eq!(again, [(seq(0), Origin::Requeued), (seq(1), Origin::Requeued), (seq(3), Origin::Staged)]);
     }
 
     async fn missing_tables_are_a_schema_error(db: TestDatabase) {

@@ -7,3 +7,4 @@ mod fence;
 mod fixture;
 mod owner;
 mod proof;
+mod stalled;

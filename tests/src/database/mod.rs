@@ -58,11 +58,16 @@ pub async fn on_server(server: &str) -> TestDatabase {
 /// A new SQLite file as we recommend to use it: WAL, several connections, foreign keys.
 pub async fn sqlite() -> TestDatabase {
     in_file(|options| {
-        options.max_connections(8).map_sqlx_sqlite_opts(|options| {
-            options.foreign_keys(true).pragma("journal_mode", "WAL").busy_timeout(Duration::from_secs(30))
-        });
+        options.max_connections(8);
+        recommended(options);
     })
     .await
+}
+
+fn recommended(options: &mut ConnectOptions) {
+    options.map_sqlx_sqlite_opts(|options| {
+        options.foreign_keys(true).pragma("journal_mode", "WAL").busy_timeout(Duration::from_secs(30))
+    });
 }
 
 /// A new SQLite file as SeaORM opens it when told nothing: a pool of one connection.
@@ -108,6 +113,18 @@ impl TestDatabase {
         let mut options = options(&self.url);
         configure(&mut options);
         Database::connect(options).await.expect("another connection to the test's database")
+    }
+
+    /// Another pool with so many connections, opened as we recommend.
+    ///
+    /// # Panics
+    ///
+    /// When the database cannot be reached.
+    pub async fn another_pool(&self, connections: u32) -> DatabaseConnection {
+        self.connect(|options| {
+            recommended(options.max_connections(connections).acquire_timeout(Duration::from_secs(30)));
+        })
+        .await
     }
 }
 

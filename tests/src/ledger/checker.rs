@@ -18,6 +18,8 @@ pub struct Findings {
     pub misordered: Vec<Entry>,
     /// Keys seen on more than one partition.
     pub moved: Vec<String>,
+    /// Among the dead letters although the broker would have taken them.
+    pub dead: Vec<Entry>,
     /// Seen again, and how often in all.
     pub repeats: usize,
 }
@@ -26,14 +28,27 @@ impl Findings {
     /// Whether every promise but the bound on repeats was kept.
     #[must_use]
     pub fn are_clean(&self) -> bool {
-        let Self { lost, phantom, corrupted, misordered, moved, repeats: _ } = self;
-        lost.is_empty() && phantom.is_empty() && corrupted.is_empty() && misordered.is_empty() && moved.is_empty()
+        let Self { lost, phantom, corrupted, misordered, moved, dead, repeats: _ } = self;
+        lost.is_empty()
+            && phantom.is_empty()
+            && corrupted.is_empty()
+            && misordered.is_empty()
+            && moved.is_empty()
+            && dead.is_empty()
     }
 }
 
-/// Holds `records`, read from every partition from offset 0, against the ledger.
+/// Holds `records`, read from every partition from offset 0, against the ledger. What the broker refuses is not
+/// looked for.
 #[must_use]
 pub fn check(ledger: &[Entry], records: &[Record]) -> Findings {
+    let refused = ledger.iter().filter(|entry| entry.refused).map(|entry| entry.event).collect();
+    check_with_dead(ledger, records, &refused)
+}
+
+/// Holds `records`, read from every partition from offset 0, and the ids of the `dead` letters against the ledger.
+#[must_use]
+pub fn check_with_dead(ledger: &[Entry], records: &[Record], dead: &HashSet<Uuid>) -> Findings {
     let by_id: HashMap<Uuid, &Entry> = ledger.iter().map(|entry| (entry.event, entry)).collect();
     let mut findings = Findings::default();
     let mut seen = HashSet::new();
@@ -68,65 +83,19 @@ pub fn check(ledger: &[Entry], records: &[Record]) -> Findings {
         }
         *highest = entry.version.max(*highest);
     }
-    findings.lost = ledger.iter().filter(|entry| !seen.contains(&entry.event)).cloned().collect();
+    for entry in ledger {
+        match (dead.contains(&entry.event), seen.contains(&entry.event)) {
+            (true, _) if !entry.refused => findings.dead.push(entry.clone()),
+            (false, false) => findings.lost.push(entry.clone()),
+            _ => {}
+        }
+    }
     findings
 }
 
-fn event_id(record: &Record) -> Option<Uuid> {
+/// The id in the headers of a record, if there is one.
+#[must_use]
+pub fn event_id(record: &Record) -> Option<Uuid> {
     let header = record.headers.iter().find(|(name, _)| name == "outbox-event-id")?;
     std::str::from_utf8(header.1.as_deref()?).ok()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn history(keys: usize, versions: i64) -> (Vec<Entry>, Vec<Record>) {
-        let (mut ledger, mut records) = (Vec::new(), Vec::new());
-        for version in 1..=versions {
-            for n in 0..keys {
-                let (event, key) = (Uuid::now_v7(), format!("key-{n}"));
-                records.push(Record {
-                    partition: (n % 3) as i32,
-                    offset: records.len() as i64,
-                    key: Some(key.clone().into_bytes()),
-                    value: Some(payload(&key, version).into_bytes()),
-                    headers: vec![("outbox-event-id".to_owned(), Some(event.to_string().into_bytes()))],
-                    timestamp: None,
-                });
-                ledger.push(Entry { event, key, version });
-            }
-        }
-        (ledger, records)
-    }
-
-    #[test]
-    fn a_clean_history_is_clean_and_every_corruption_is_found() {
-        let (ledger, records) = history(5, 20);
-        assert_eq!(check(&ledger, &records), Findings::default());
-
-        let mut dropped = records.clone();
-        dropped.remove(37);
-        assert_eq!(check(&ledger, &dropped).lost.len(), 1);
-
-        let mut repeated = records.clone();
-        repeated.push(Record { offset: 1_000, ..records[37].clone() });
-        let found = check(&ledger, &repeated);
-        assert!(found.are_clean() && found.repeats == 1);
-
-        let mut swapped = records.clone();
-        (swapped[10].offset, swapped[15].offset) = (swapped[15].offset, swapped[10].offset);
-        assert_eq!(check(&ledger, &swapped).misordered.len(), 1);
-
-        let mut flipped = records.clone();
-        flipped[10].value.as_mut().unwrap()[3] ^= 1;
-        assert_eq!(check(&ledger, &flipped).corrupted.len(), 1);
-
-        let mut moved = records.clone();
-        moved[10].partition += 1;
-        assert_eq!(check(&ledger, &moved).moved, ["key-0"]);
-
-        let unknown = check(&ledger[1..], &records);
-        assert_eq!(unknown.phantom, [ledger[0].event]);
-    }
 }

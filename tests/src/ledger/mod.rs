@@ -4,13 +4,18 @@
 //! share the transaction, so the ledger says which events must arrive, and its numbers say in which order.
 
 mod checker;
+#[cfg(test)]
+mod checker_tests;
+mod event;
 mod writer;
 
-use outbox_core::{Encoded, OutboxEvent};
+use outbox_core::{EventId, OutboxEvent};
+use outbox_sea_orm::OutboxTransaction;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use uuid::Uuid;
 
-pub use checker::{Findings, check};
+pub use checker::{Findings, check, check_with_dead, event_id};
+pub use event::{Entered, Refused, payload};
 pub use writer::{Ending, Writer};
 
 /// One committed event, as the ledger has it.
@@ -22,53 +27,8 @@ pub struct Entry {
     pub key: String,
     /// The aggregate's version: 1, 2, 3 and so on in the order of commits, without gaps.
     pub version: i64,
-}
-
-/// The event of a ledger row.
-#[derive(Debug)]
-pub struct Entered {
-    /// The topic.
-    pub topic: String,
-    /// The aggregate.
-    pub key: String,
-    /// Its version.
-    pub version: i64,
-}
-
-impl OutboxEvent for Entered {
-    fn aggregate_type(&self) -> std::borrow::Cow<'_, str> {
-        "ledger".into()
-    }
-
-    fn aggregate_id(&self) -> Option<std::borrow::Cow<'_, str>> {
-        Some(self.key.as_str().into())
-    }
-
-    fn aggregate_version(&self) -> Option<i64> {
-        Some(self.version)
-    }
-
-    fn event_type(&self) -> std::borrow::Cow<'_, str> {
-        "ledger.entered".into()
-    }
-
-    fn topic(&self) -> std::borrow::Cow<'_, str> {
-        self.topic.as_str().into()
-    }
-
-    fn partition_key(&self) -> Option<std::borrow::Cow<'_, str>> {
-        Some(self.key.as_str().into())
-    }
-
-    fn encode(&self) -> Result<Encoded, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Encoded::new(payload(&self.key, self.version), Encoded::JSON))
-    }
-}
-
-/// What a consumer must find as the value of an entry's record.
-#[must_use]
-pub fn payload(key: &str, version: i64) -> String {
-    format!("{{\"key\":\"{key}\",\"version\":{version}}}")
+    /// Whether the broker refuses it, so that it belongs among the dead letters.
+    pub refused: bool,
 }
 
 /// Makes the tables and `keys` aggregates, called `key-0` and so on.
@@ -79,7 +39,8 @@ pub fn payload(key: &str, version: i64) -> String {
 pub async fn create(db: &DatabaseConnection, keys: usize) -> Result<(), DbErr> {
     db.execute_unprepared("CREATE TABLE aggregate (name VARCHAR(64) PRIMARY KEY, version BIGINT NOT NULL)").await?;
     db.execute_unprepared(
-        "CREATE TABLE ledger (event CHAR(36) PRIMARY KEY, name VARCHAR(64) NOT NULL, version BIGINT NOT NULL)",
+        "CREATE TABLE ledger (event CHAR(36) PRIMARY KEY, name VARCHAR(64) NOT NULL, version BIGINT NOT NULL, \
+         refused BIGINT NOT NULL)",
     )
     .await?;
     for key in 0..keys {
@@ -88,18 +49,42 @@ pub async fn create(db: &DatabaseConnection, keys: usize) -> Result<(), DbErr> {
     Ok(())
 }
 
+/// Makes an entry within a transaction: raises the aggregate's version, stages the event, and writes the ledger row.
+///
+/// # Errors
+///
+/// What the database says.
+pub async fn enter(txn: &OutboxTransaction, topic: &str, key: &str, refused: bool) -> Result<Uuid, DbErr> {
+    let backend = txn.get_database_backend();
+    // Locks the aggregate until the end of the transaction: its versions are the order of commits.
+    let raise = format!("UPDATE aggregate SET version = version + 1 WHERE name = '{key}'");
+    txn.execute_unprepared(&raise).await?;
+    let version = Statement::from_string(backend, format!("SELECT version FROM aggregate WHERE name = '{key}'"));
+    let row = txn.query_one_raw(version).await?.ok_or_else(|| DbErr::Custom(format!("no aggregate {key}")))?;
+    let version: i64 = row.try_get_by_index(0)?;
+    let id = EventId::new();
+    let entered = Entered { topic: topic.to_owned(), key: key.to_owned(), version };
+    let refusable = Refused(entered);
+    let event: &dyn OutboxEvent = if refused { &refusable } else { &refusable.0 };
+    txn.stage_event_with(event, |options| options.id(id))?;
+    let row = format!("INSERT INTO ledger VALUES ('{id}', '{key}', {version}, {})", i32::from(refused));
+    txn.execute_unprepared(&row).await?;
+    Ok(*id.as_uuid())
+}
+
 /// All entries: what was committed, and nothing else.
 ///
 /// # Errors
 ///
 /// What the database says.
 pub async fn entries(db: &DatabaseConnection) -> Result<Vec<Entry>, DbErr> {
-    let sql = Statement::from_string(db.get_database_backend(), "SELECT event, name, version FROM ledger");
+    let sql = Statement::from_string(db.get_database_backend(), "SELECT event, name, version, refused FROM ledger");
     let rows = db.query_all_raw(sql).await?;
     let entry = |row: sea_orm::QueryResult| {
         let event: String = row.try_get_by_index(0)?;
         let event = event.parse().map_err(|error| DbErr::Custom(format!("{event:?}: {error}")))?;
-        Ok(Entry { event, key: row.try_get_by_index(1)?, version: row.try_get_by_index(2)? })
+        let (key, version) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+        Ok(Entry { event, key, version, refused: row.try_get_by_index::<i64>(3)? != 0 })
     };
     rows.into_iter().map(entry).collect()
 }

@@ -1,8 +1,7 @@
-use outbox_core::EventId;
-use outbox_sea_orm::{Outbox, OutboxTransaction};
-use sea_orm::{ConnectionTrait, DbErr, Statement};
+use outbox_sea_orm::Outbox;
+use sea_orm::DbErr;
 
-use super::Entered;
+use super::enter;
 
 /// How a transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +61,11 @@ impl Writer {
         let txn = self.outbox.begin().await?;
         if ending == Ending::SavepointThenCommit {
             let savepoint = txn.begin().await?;
-            self.enter(&savepoint, key).await?;
+            enter(&savepoint, &self.topic, key, false).await?;
             savepoint.rollback().await?;
         }
         for _ in 0..count {
-            self.enter(&txn, key).await?;
+            enter(&txn, &self.topic, key, false).await?;
         }
         match ending {
             Ending::Commit | Ending::SavepointThenCommit => txn.commit().await.map(|()| count),
@@ -76,21 +75,6 @@ impl Writer {
                 Ok(0)
             }
         }
-    }
-
-    async fn enter(&self, txn: &OutboxTransaction, key: &str) -> Result<(), DbErr> {
-        let backend = txn.get_database_backend();
-        // Locks the aggregate until the end of the transaction: its versions are the order of commits.
-        let raise = format!("UPDATE aggregate SET version = version + 1 WHERE name = '{key}'");
-        txn.execute_unprepared(&raise).await?;
-        let version = Statement::from_string(backend, format!("SELECT version FROM aggregate WHERE name = '{key}'"));
-        let row = txn.query_one_raw(version).await?.ok_or_else(|| DbErr::Custom(format!("no aggregate {key}")))?;
-        let version: i64 = row.try_get_by_index(0)?;
-        let id = EventId::new();
-        let entered = Entered { topic: self.topic.clone(), key: key.to_owned(), version };
-        txn.stage_event_with(&entered, |options| options.id(id))?;
-        txn.execute_unprepared(&format!("INSERT INTO ledger VALUES ('{id}', '{key}', {version})")).await?;
-        Ok(())
     }
 
     /// Xorshift64 (Marsaglia, "Xorshift RNGs", 2003).

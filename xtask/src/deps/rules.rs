@@ -21,8 +21,9 @@ pub(crate) enum Features {
     None,
 }
 
-/// Nothing depends on these.
-const LEAVES: [&str; 4] = ["outbox-examples", "outbox-tests", "outbox-sea-orm-benches", "outbox-xtask"];
+/// Nothing but each other depends on these.
+const LEAVES: [&str; 5] =
+    ["outbox-examples", "outbox-tests", "outbox-sea-orm-benches", "outbox-sea-orm-chaos", "outbox-xtask"];
 
 const FIXED: [(&str, Features, &[&str]); 4] = [
     ("outbox-sea-orm-core", Features::All, &["sea-orm", "sea-query", "sqlx", "rdkafka"]),
@@ -57,7 +58,7 @@ pub(crate) fn rules(packages: &[Package], publishers: &Path) -> anyhow::Result<V
 /// A sentence for each package that depends on one that nothing may depend on.
 pub(crate) fn dependents_of_leaves(packages: &[Package]) -> Vec<String> {
     let mut complaints = Vec::new();
-    for package in packages {
+    for package in packages.iter().filter(|package| !LEAVES.contains(&package.name.as_str())) {
         for dependency in &package.dependencies {
             if LEAVES.contains(&dependency.name.as_str()) {
                 complaints.push(format!("nothing may depend on {}, and {} does", dependency.name, package.name));
@@ -128,6 +129,7 @@ mod tests {
     #[test]
     fn a_dependency_on_tests_is_caught() {
         let mut packages = workspace();
+        packages.push(package("outbox-sea-orm-chaos", "chaos", &["outbox-tests"]));
         assert!(dependents_of_leaves(&packages).is_empty());
         packages.push(package("outbox-relay", "relay", &["serde", "outbox-tests"]));
         let complaints = dependents_of_leaves(&packages);

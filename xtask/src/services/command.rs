@@ -15,7 +15,7 @@ pub(crate) fn run(action: &ServicesAction, dir: Option<PathBuf>) -> anyhow::Resu
     let dir = dir.unwrap_or_else(|| cache.clone());
     let mut fleet = Fleet::open(&dir, &cache, Interrupt::listen()?)?;
     match action {
-        ServicesAction::Up(services) => fleet.up(services)?,
+        ServicesAction::Up(services, kafka) => fleet.up(services, kafka)?,
         ServicesAction::Crash(services) => {
             for service in services {
                 fleet.crash(*service)?;
@@ -31,6 +31,9 @@ pub(crate) fn run(action: &ServicesAction, dir: Option<PathBuf>) -> anyhow::Resu
             ensure!(fleet.records().next().is_some(), "nothing is up; run `cargo xtask services up`");
             for (service, record) in fleet.records() {
                 println!("export {}={}", service.variable(), record.address);
+                for (listener, port) in record.listeners() {
+                    println!("export {}_{listener}=127.0.0.1:{port}", service.variable());
+                }
             }
         }
         ServicesAction::Status => return Ok(status(&fleet)),

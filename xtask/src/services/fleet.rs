@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::Signal;
 
+use super::kafka_options::KafkaOptions;
 use super::launch::{Place, Recipe, log, recipe};
 use super::process::{Process, spawn_detached, tail};
 use super::service::Service;
@@ -49,9 +50,9 @@ impl Fleet {
 
     /// Starts those of `services` that do not run, all at once, and returns when every one answers. One that ran
     /// before starts on its old ports with its old data. After a failure no new one is left.
-    pub(crate) fn up(&mut self, services: &[Service]) -> anyhow::Result<()> {
+    pub(crate) fn up(&mut self, services: &[Service], kafka: &KafkaOptions) -> anyhow::Result<()> {
         let mut new = Vec::new();
-        let result = self.start(services, &mut new);
+        let result = self.start(services, kafka, &mut new);
         if result.is_err() {
             for service in new {
                 self.stop(service).unwrap_or_else(|error| eprintln!("error: {error:#}"));
@@ -60,7 +61,7 @@ impl Fleet {
         result
     }
 
-    fn start(&mut self, services: &[Service], new: &mut Vec<Service>) -> anyhow::Result<()> {
+    fn start(&mut self, services: &[Service], kafka: &KafkaOptions, new: &mut Vec<Service>) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut launched = Vec::new();
         for &service in services {
@@ -80,7 +81,7 @@ impl Fleet {
                 Some(Record { process: None, .. }) => self.stop(service)?,
                 None => {}
             }
-            let recipe = recipe(service, &self.cache)?;
+            let recipe = recipe(service, &self.cache, kafka)?;
             new.push(service);
             let child = self.launch(service, recipe.as_ref())?;
             launched.push((service, Some(recipe), child));
@@ -120,11 +121,13 @@ impl Fleet {
     fn launch(&mut self, service: Service, recipe: &dyn Recipe) -> anyhow::Result<Child> {
         let account = recipe.account()?;
         let folder = account::folder(&self.dir, service.name(), account)?;
-        let ports = (0..recipe.ports()).map(|_| ports::free()).collect::<anyhow::Result<Vec<_>>>()?;
+        let ports = 0..recipe.ports() + recipe.listeners().len();
+        let ports = ports.map(|_| ports::free()).collect::<anyhow::Result<Vec<_>>>()?;
         let place = Place { folder, ports, account };
         let record = Record {
             folder: place.folder.clone(),
             ports: place.ports.clone(),
+            listeners: recipe.listeners().to_vec(),
             address: recipe.address(place.port()),
             account,
             command: Vec::new(),

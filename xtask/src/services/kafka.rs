@@ -1,6 +1,8 @@
 //! Apache Kafka: one KRaft node that is broker and controller.
 
+use std::fmt::Write;
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -8,6 +10,7 @@ use anyhow::{Context, bail};
 
 use super::account::Account;
 use super::install;
+use super::kafka_options::{KafkaOptions, Listener, ScramUser};
 use super::launch::{Place, Recipe, word};
 use super::process::run_to_end;
 
@@ -18,10 +21,11 @@ const COPY_DEPENDENCIES: &str = "org.apache.maven.plugins:maven-dependency-plugi
 pub(crate) struct Kafka {
     java: PathBuf,
     libs: PathBuf,
+    options: KafkaOptions,
 }
 
 impl Kafka {
-    pub(crate) fn find(cache: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn find(cache: &Path, options: &KafkaOptions) -> anyhow::Result<Self> {
         let java = install::find_or_install("Java", &["default-jre-headless"], || {
             let home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin"));
             install::find("java", home.as_slice())
@@ -30,7 +34,7 @@ impl Kafka {
         if !libs.exists() {
             download(&libs)?;
         }
-        Ok(Self { java, libs })
+        Ok(Self { java, libs, options: options.clone() })
     }
 
     fn java(&self) -> anyhow::Result<Vec<String>> {
@@ -50,20 +54,25 @@ impl Recipe for Kafka {
         2
     }
 
+    fn listeners(&self) -> &[Listener] {
+        &self.options.listeners
+    }
+
     fn prepare(&self, place: &Place) -> anyhow::Result<Vec<String>> {
-        let [port, controller] = place.ports[..] else { bail!("Kafka takes two ports") };
         let properties = place.folder.join("server.properties");
-        fs::write(&properties, settings(port, controller, &place.data()))
+        fs::write(&properties, self.settings(place)?)
             .with_context(|| format!("cannot write {}", properties.display()))?;
 
         let java = self.java()?;
         let mut format = Command::new(&self.java);
-        // Any 16 bytes in base64 name a cluster; this one never meets another.
         format
             .args(&java[1..])
-            .args(["kafka.tools.StorageTool", "format", "--cluster-id", "b3V0Ym94LXRlc3RzLTAwMQ", "--config"])
+            .args(["kafka.tools.StorageTool", "format", "--cluster-id", &cluster_id(), "--config"])
             .arg(&properties)
             .current_dir(&place.folder);
+        for ScramUser { name, password } in &self.options.scram {
+            format.arg("--add-scram").arg(format!("SCRAM-SHA-512=[name={name},password={password}]"));
+        }
         run_to_end(format, place.account, &place.log()).context("cannot format Kafka's storage")?;
 
         Ok([java, vec!["kafka.Kafka".to_owned(), word(properties)?]].concat())
@@ -74,15 +83,49 @@ impl Recipe for Kafka {
     }
 }
 
-fn settings(port: u16, controller: u16, data: &Path) -> String {
+impl Kafka {
+    fn settings(&self, place: &Place) -> anyhow::Result<String> {
+        let [port, controller, further @ ..] = &place.ports[..] else { bail!("Kafka takes two ports") };
+        let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
+        for (listener, port) in self.options.listeners.iter().zip(further) {
+            write!(listeners, ",{listener}://127.0.0.1:{port}")?;
+        }
+        let mut settings = settings(&listeners, *controller, &place.data());
+        if let Some(file) = &self.options.config {
+            settings += &fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        }
+        Ok(settings)
+    }
+}
+
+/// Any 16 bytes in base64 name a cluster. Two brokers that a test lets stand for each other must be told apart.
+fn cluster_id() -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let random = || RandomState::new().hash_one(std::process::id());
+    let mut bits = (u128::from(random()) << 64) | u128::from(random());
+    // 22 digits of 6 bits; the last ones take what is left of the 128.
+    let mut digits: String = (0..21)
+        .map(|_| {
+            let digit = DIGITS[(bits & 63) as usize];
+            bits >>= 6;
+            char::from(digit)
+        })
+        .collect();
+    // The last digit has two bits, in front of four that must be 0. Kafka refuses a name that looks like an option.
+    digits.push(char::from(DIGITS[((bits & 3) << 4) as usize]));
+    if digits.starts_with('-') { digits.replacen('-', "x", 1) } else { digits }
+}
+
+fn settings(listeners: &str, controller: u16, data: &Path) -> String {
     format!(
         "\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
 controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
 log.dirs={data}
 # A misspelled topic must fail, as it does in production.
 auto.create.topics.enable=false

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::account::Account;
+use super::kafka_options::{KafkaOptions, Listener};
 use super::service::Service;
 use super::{kafka, mariadb, postgres};
 
@@ -43,6 +44,11 @@ pub(crate) trait Recipe {
         1
     }
 
+    /// Listeners besides the one for everybody. Each has a port, behind the others.
+    fn listeners(&self) -> &[Listener] {
+        &[]
+    }
+
     /// Fills an empty folder and says how to start the server in the foreground: the program and its arguments.
     fn prepare(&self, place: &Place) -> anyhow::Result<Vec<String>>;
 
@@ -51,11 +57,11 @@ pub(crate) trait Recipe {
 }
 
 /// Finds or installs the server's programs.
-pub(crate) fn recipe(service: Service, cache: &Path) -> anyhow::Result<Box<dyn Recipe>> {
+pub(crate) fn recipe(service: Service, cache: &Path, kafka: &KafkaOptions) -> anyhow::Result<Box<dyn Recipe>> {
     Ok(match service {
         Service::Postgres => Box::new(postgres::Postgres::find()?),
         Service::MariaDb => Box::new(mariadb::MariaDb::find()?),
-        Service::Kafka => Box::new(kafka::Kafka::find(cache)?),
+        Service::Kafka => Box::new(kafka::Kafka::find(cache, kafka)?),
     })
 }
 

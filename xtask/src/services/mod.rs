@@ -8,6 +8,7 @@ pub(crate) mod command;
 mod fleet;
 mod install;
 mod kafka;
+mod kafka_options;
 mod launch;
 mod mariadb;
 mod ports;
@@ -19,4 +20,7 @@ mod service;
 mod state;
 
 pub(crate) use fleet::Fleet;
+#[cfg(test)]
+pub(crate) use kafka_options::Listener;
+pub(crate) use kafka_options::{KafkaOptions, ScramUser};
 pub(crate) use service::Service;

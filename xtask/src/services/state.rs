@@ -9,6 +9,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::kafka_options::Listener;
 use super::process::Process;
 use super::service::Service;
 
@@ -24,6 +25,9 @@ pub(crate) struct Record {
     pub(crate) folder: PathBuf,
     /// The first is the one that clients connect to.
     pub(crate) ports: Vec<u16>,
+    /// Further ones, whose ports are the last.
+    #[serde(default)]
+    pub(crate) listeners: Vec<Listener>,
     /// What a test needs to connect.
     pub(crate) address: String,
     pub(crate) account: Option<Account>,
@@ -35,6 +39,11 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn port(&self) -> u16 {
         self.ports.first().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (Listener, u16)> {
+        let own = self.ports.len() - self.listeners.len();
+        self.listeners.iter().copied().zip(self.ports.iter().copied().skip(own))
     }
 }
 

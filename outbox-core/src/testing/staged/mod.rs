@@ -3,11 +3,10 @@
 mod compare;
 mod diff;
 
-use std::borrow::Borrow;
 use std::error::Error;
 use std::fmt;
 
-use crate::event::{Envelope, EventOptions, Headers, Limits, OutboxEvent, StageError};
+use crate::event::{Envelope, EventOptions, HasStaged, Headers, Limits, OutboxEvent, StageError};
 
 /// Compares staged events with expected ones: all of them, in their order.
 ///
@@ -29,7 +28,7 @@ use crate::event::{Envelope, EventOptions, Headers, Limits, OutboxEvent, StageEr
 /// # let options = EventOptions::new().header("region", "eu");
 /// # let event = OrderPlaced { order_id: 7 };
 /// # let staged = [Envelope::encode(&event, options, Headers::new(), &Limits::default()).unwrap()];
-/// // `staged`: the transaction's envelopes
+/// // `staged`: the transaction, or its envelopes
 /// StagedEvents::of(&staged)
 ///     .event_with(&OrderPlaced { order_id: 7 }, |options| options.header("region", "eu"))
 ///     .assert();
@@ -48,12 +47,9 @@ pub struct StagedEvents {
 pub struct Mismatch(Vec<String>);
 
 impl StagedEvents {
-    /// What was staged, as envelopes or pointers to them, with nothing expected yet.
-    pub fn of<E: Borrow<Envelope>>(staged: &(impl AsRef<[E]> + ?Sized)) -> Self {
-        Self {
-            staged: staged.as_ref().iter().map(|envelope| envelope.borrow().clone()).collect(),
-            expected: Vec::new(),
-        }
+    /// What was staged, with nothing expected yet.
+    pub fn of(staged: &(impl HasStaged + ?Sized)) -> Self {
+        Self { staged: staged.staged_envelopes(), expected: Vec::new() }
     }
 
     /// Expects `event` next.
@@ -68,7 +64,7 @@ impl StagedEvents {
         options: impl FnOnce(EventOptions) -> EventOptions,
     ) -> Self {
         // Whether it is too large for this outbox was decided when it was staged.
-        let limits = Limits { payload_bytes: Limits::MOST_PAYLOAD_BYTES, ..Limits::default() };
+        let limits = Limits::new().payload_bytes(Limits::MOST_PAYLOAD_BYTES);
         let encoded = Envelope::encode(event, options(EventOptions::new()), Headers::new(), &limits);
         self.expected.push(encoded.map_err(|error: StageError| error.to_string()));
         self
@@ -126,8 +122,8 @@ impl Error for Mismatch {}
 
 /// Fails the test unless exactly these events are staged, in this order.
 ///
-/// The first argument is a vector or slice of envelopes. See [`StagedEvents`](crate::testing::StagedEvents) for what is
-/// compared, and for events that were staged with options.
+/// The first argument is a transaction that is still open, or the envelopes it has staged. See
+/// [`StagedEvents`](crate::testing::StagedEvents) for what is compared, and for events that were staged with options.
 ///
 /// ```
 /// # #[cfg(feature = "derive")] {
@@ -142,7 +138,7 @@ impl Error for Mismatch {}
 /// # }
 /// # let event = OrderPlaced { order_id: 7 };
 /// # let staged = vec![Envelope::encode(&event, EventOptions::new(), Headers::new(), &Limits::default()).unwrap()];
-/// // `staged`: the transaction's envelopes
+/// // `staged`: the transaction, or its envelopes
 /// assert_staged!(staged, [OrderPlaced { order_id: 7 }]);
 /// # assert_staged!(&staged[1..], []);
 /// # }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::super::error::during;
 use super::super::row::{Cells, body, body_of, number};
-use super::super::settle::{Which, letter};
+use super::super::settle::{Key, Which, letter};
 use super::super::{Inner, execute, query};
 
 const REQUEUEING: &str = "requeueing";
@@ -95,7 +95,8 @@ impl Inner {
         let Some(row) = rows.first() else { return Ok(false) };
         let mut cells = Cells::new(row, false, GIVING_UP);
         let (attempts, errors): (u32, Option<String>) = (cells.count()?, cells.take()?);
-        self.write_letters(&txn, vec![letter(&which, attempts, errors.as_deref(), 0, reason)], GIVING_UP).await?;
+        self.write_letters(&txn, vec![letter(&which, attempts, errors.as_deref(), 0, Key::GoesOn, reason)], GIVING_UP)
+            .await?;
         self.remove(&txn, &[which], GIVING_UP).await?;
         self.new_generation(&txn, which.shard, GIVING_UP).await?;
         txn.commit().await.map_err(during(GIVING_UP))?;

@@ -7,7 +7,13 @@
     reason = "a test fails by panicking, helpers included"
 )]
 
+mod access;
+mod contract;
 mod order;
 mod outage;
+mod own;
 mod records;
+mod rights;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;

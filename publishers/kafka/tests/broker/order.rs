@@ -7,20 +7,14 @@ use outbox_core::{Message, Publisher};
 use outbox_kafka::KafkaPublisher;
 
 use crate::support::{
-    Recorder, assert_in_order, brokers, create_topic, message, raise_limit, read_topic, see_through, unique,
+    Recorder, assert_in_order, brokers, create_topic, incompressible, message, raise_limit, read_topic, see_through,
+    unique,
 };
 
 const SOON: Duration = Duration::from_secs(60);
-/// Over the limit of the topics below, and not compressible.
+/// Over the limit of the topics below.
 fn poison() -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..6000).map(next).collect()
+    incompressible(6000)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

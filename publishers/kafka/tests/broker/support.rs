@@ -98,6 +98,18 @@ pub(crate) fn message(topic: &str, key: Option<&str>, seq: i64, payload: impl In
     Message { envelope, seq, shard: Shard::new(0), attempts: 0, origin: Origin::Staged }
 }
 
+/// Bytes that no compression makes fewer.
+pub(crate) fn incompressible(count: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..count).map(next).collect()
+}
+
 /// Keeps every report, by token.
 #[derive(Default)]
 pub(crate) struct Recorder(Mutex<BTreeMap<u64, Vec<Outcome>>>);
@@ -223,6 +235,12 @@ impl Read {
         std::str::from_utf8(value.as_deref()?).ok()
     }
 
+    /// Headers without the publisher's.
+    pub(crate) fn own_headers(&self) -> Vec<(String, String)> {
+        let own = self.headers.iter().filter(|(name, _)| !name.starts_with("outbox-") && name != "content-type");
+        own.map(|(name, value)| (name.clone(), String::from_utf8(value.clone().unwrap()).unwrap())).collect()
+    }
+
     pub(crate) fn seq(&self) -> i64 {
         self.header("outbox-seq").unwrap().parse().unwrap()
     }
@@ -244,6 +262,7 @@ fn read_blocking(brokers: &str, topic: &str) -> Vec<Read> {
         .set("group.id", "not-used")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        .set("fetch.message.max.bytes", "4000000")
         .create()
         .unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();

@@ -7,12 +7,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{PublisherFixture, Received};
-use crate::event::{EventId, OrderKey};
+use crate::event::{EventId, Headers, Limits, OrderKey};
 use crate::message::Message;
 use crate::publisher::Publisher;
 use crate::testing::{Outcomes, Reported, message};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Clause 1: every delivery has one outcome, and what is delivered is there.
 pub async fn every_message_has_one_outcome(fixture: impl PublisherFixture) {
@@ -28,82 +28,6 @@ pub async fn messages_of_a_key_arrive_in_order(fixture: impl PublisherFixture) {
     let sent = spread(&topic, 200, 5);
     delivered(&fixture.publisher(), &sent).await;
     assert_order(&sent, &fixture.received(&topic).await);
-}
-
-/// Clause 3: behind a rejected message nothing of its key arrives.
-pub async fn nothing_of_a_key_passes_a_rejected_message(fixture: impl PublisherFixture) {
-    let topic = fixture.topic("prefix").await;
-    let mut sent: Vec<_> = (0..6).map(|seq| message(&topic, Some("key"), seq, format!("{seq}"))).collect();
-    fixture.spoil(&mut sent[2]);
-    let (outcomes, publisher) = (Outcomes::new(), fixture.publisher());
-    publisher.publish(outcomes.deliveries(sent.clone())).await;
-    publisher.flush(PATIENCE).await;
-    let outcomes = outcomes.all().await;
-    let rejected = outcomes.iter().position(|outcome| matches!(outcome, Reported::Rejected(_)));
-    assert!(rejected.is_none_or(|rejected| rejected == 2), "an innocent message was rejected: {outcomes:?}");
-    let good = outcomes.iter().take_while(|outcome| **outcome == Reported::Delivered).count();
-    assert!(good <= 2, "a message was delivered that the destination must reject: {outcomes:?}");
-    assert!(outcomes.iter().skip(good).all(|outcome| *outcome != Reported::Delivered), "not a prefix: {outcomes:?}");
-    let arrived: Vec<_> = fixture.received(&topic).await.iter().map(|received| received.id).collect();
-    assert_eq!(arrived, sent[..good].iter().map(Message::id).collect::<Vec<_>>());
-}
-
-/// Clause 4: a rejection makes no message of another key fail, and what it withholds can be delivered.
-pub async fn a_rejection_makes_no_other_key_fail(fixture: impl PublisherFixture) {
-    const ROUNDS: usize = 20;
-    let topic = fixture.topic("independence").await;
-    let mut sent = spread(&topic, 60, 6);
-    fixture.spoil(&mut sent[12]); // of key 0
-    let (mut left, publisher) = (sent.clone(), fixture.publisher());
-    let mut rejections = 0;
-    for _ in 0..ROUNDS {
-        let outcomes = Outcomes::new();
-        publisher.publish(outcomes.deliveries(left.clone())).await;
-        publisher.flush(PATIENCE).await;
-        let outcomes = outcomes.all().await;
-        let mut next = Vec::new();
-        for (mut message, outcome) in left.into_iter().zip(outcomes) {
-            match outcome {
-                Reported::Delivered => assert_ne!(message.id(), sent[12].id(), "a spoiled message was delivered"),
-                Reported::Withheld => next.push(message),
-                failed => {
-                    assert_eq!(message.id(), sent[12].id(), "an innocent message failed: {failed:?}");
-                    rejections += usize::from(matches!(failed, Reported::Rejected(_)));
-                    message.attempts += 1;
-                    next.push(message);
-                }
-            }
-        }
-        left = next;
-    }
-    assert!(rejections > 0, "the spoiled message was never rejected");
-    let key = sent[12].envelope.key.as_deref();
-    let innocent = left.iter().filter(|message| message.envelope.key.as_deref() != key).count();
-    assert_eq!(innocent, 0, "messages of other keys were still withheld after {ROUNDS} rounds");
-    let expected: Vec<_> = sent.iter().filter(|message| !left.iter().any(|other| other.id() == message.id())).collect();
-    let expected = expected.into_iter().map(Received::from).collect();
-    assert_eq!(sorted(fixture.received(&topic).await), sorted(expected), "each of them once");
-}
-
-/// A publisher that is dropped reports what it still holds.
-pub async fn a_dropped_publisher_reports_what_it_holds(fixture: impl PublisherFixture) {
-    let topic = fixture.topic("dropped").await;
-    let sent = spread(&topic, 100, 10);
-    let (outcomes, publisher) = (Outcomes::new(), fixture.publisher());
-    publisher.publish(outcomes.deliveries(sent.clone())).await;
-    drop(publisher);
-    let outcomes = outcomes.all().await;
-    let rejected = outcomes.iter().find(|outcome| matches!(outcome, Reported::Rejected(_)));
-    assert_eq!(rejected, None, "dropping a publisher is not the fault of a message");
-    let there = fixture.received(&topic).await;
-    for (message, outcome) in sent.iter().zip(outcomes) {
-        let arrived = there.iter().any(|received| received.id == message.id());
-        assert!(
-            arrived || outcome != Reported::Delivered,
-            "message {} was called delivered and is not there",
-            message.seq
-        );
-    }
 }
 
 /// An empty payload arrives as an empty one, a tombstone as none at all.
@@ -122,6 +46,18 @@ pub async fn id_key_payload_and_headers_arrive_unchanged(fixture: impl Publisher
     let mut sent = message(&topic, Some("kéy/ 7 \u{1f600}"), 1, "{\"name\": \"J\u{fc}rgen \\u0000\",\n \"n\": 1.0}");
     for (name, value) in [("x-last", "z"), ("x-first", "a"), ("x-empty", ""), ("x-text", "\u{fc}n\u{ef}code\tand tab")]
     {
+        assert_eq!(sent.envelope.headers.set(name, value), Ok(()));
+    }
+    delivered(&fixture.publisher(), std::slice::from_ref(&sent)).await;
+    assert_eq!(fixture.received(&topic).await, [Received::from(&sent)]);
+}
+
+/// The longest key, and the most and longest headers that can be staged, arrive as they are.
+pub async fn the_longest_key_and_headers_arrive(fixture: impl PublisherFixture) {
+    let topic = fixture.topic("longest").await;
+    let mut sent = message(&topic, Some(&"\u{e9}".repeat(Limits::KEY_BYTES / 2)), 1, "{}");
+    for n in 0..Headers::MOST {
+        let (name, value) = (format!("{n:0>width$}", width = Headers::NAME_BYTES), "v".repeat(Headers::VALUE_BYTES));
         assert_eq!(sent.envelope.headers.set(name, value), Ok(()));
     }
     delivered(&fixture.publisher(), std::slice::from_ref(&sent)).await;
@@ -184,18 +120,6 @@ pub async fn a_flush_returns_when_all_is_reported(fixture: impl PublisherFixture
     publisher.flush(Duration::ZERO).await; // with nothing to do
 }
 
-/// A flush whose deadline passes reports what is left: nothing stays open, and nothing counts as rejected.
-pub async fn a_flush_past_its_deadline_reports_the_rest(fixture: impl PublisherFixture) {
-    let topic = fixture.topic("deadline").await;
-    let (outcomes, publisher) = (Outcomes::new(), fixture.publisher());
-    publisher.publish(outcomes.deliveries(spread(&topic, 100, 10))).await;
-    publisher.flush(Duration::ZERO).await;
-    let open = outcomes.now().iter().filter(|outcome| outcome.is_none()).count();
-    assert_eq!(open, 0, "messages without an outcome after the flush");
-    let rejected = outcomes.all().await.into_iter().find(|outcome| matches!(outcome, Reported::Rejected(_)));
-    assert_eq!(rejected, None, "a deadline is not the fault of a message");
-}
-
 /// The check of a destination that works succeeds.
 pub async fn the_check_succeeds(fixture: impl PublisherFixture) {
     let answer = fixture.publisher().check().await;
@@ -203,12 +127,12 @@ pub async fn the_check_succeeds(fixture: impl PublisherFixture) {
 }
 
 /// `count` messages that take turns in `keys` keys.
-fn spread(topic: &str, count: i64, keys: i64) -> Vec<Message> {
+pub(super) fn spread(topic: &str, count: i64, keys: i64) -> Vec<Message> {
     let one = |seq| message(topic, Some(&format!("key-{}", seq % keys)), seq, format!("{{\"n\":{seq}}}"));
     (0..count).map(one).collect()
 }
 
-async fn delivered(publisher: &impl Publisher, messages: &[Message]) {
+pub(super) async fn delivered(publisher: &impl Publisher, messages: &[Message]) {
     let outcomes = Outcomes::new();
     publisher.publish(outcomes.deliveries(messages.to_vec())).await;
     let outcomes = outcomes.all().await;
@@ -216,13 +140,13 @@ async fn delivered(publisher: &impl Publisher, messages: &[Message]) {
     assert_eq!(failed, None, "not everything was delivered");
 }
 
-fn sorted(mut received: Vec<Received>) -> Vec<Received> {
+pub(super) fn sorted(mut received: Vec<Received>) -> Vec<Received> {
     received.sort_by_key(|received| Uuid::from(received.id));
     received
 }
 
 /// Everything sent arrived once, per key in order.
-fn assert_order(sent: &[Message], received: &[Received]) {
+pub(super) fn assert_order(sent: &[Message], received: &[Received]) {
     let key_of: HashMap<EventId, OrderKey> =
         sent.iter().filter_map(|message| Some((message.id(), message.order_key()?))).collect();
     let per_key = |ids: &mut dyn Iterator<Item = EventId>| {

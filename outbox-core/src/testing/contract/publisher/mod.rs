@@ -29,11 +29,14 @@
 //! publisher_contract!(memory, Memory(MemoryPublisher::new()), without = [
 //!     nothing_of_a_key_passes_a_rejected_message = "memory rejects nothing",
 //!     a_rejection_makes_no_other_key_fail = "memory rejects nothing",
+//!     a_key_goes_on_when_a_rejected_message_is_given_up = "memory rejects nothing",
+//!     a_topic_that_cannot_be_written_to_rejects_nobody = "memory is always there",
 //! ]);
 //! # }
 //! ```
 
 mod clauses;
+mod failures;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +48,7 @@ use crate::message::Message;
 use crate::publisher::Publisher;
 
 pub use clauses::*;
+pub use failures::*;
 
 /// A destination of its own for one test.
 #[async_trait]
@@ -67,6 +71,12 @@ pub trait PublisherFixture: Send + Sync {
     /// are left out.
     fn spoil(&self, message: &mut Message) {
         let _ = message;
+    }
+
+    /// The name of a topic that cannot be written to: missing, forbidden or out of reach. Must be written unless the
+    /// clause about it is left out.
+    async fn unreachable_topic(&self) -> String {
+        self.topic("unreachable").await
     }
 }
 
@@ -135,14 +145,18 @@ macro_rules! publisher_contract {
             clause!(messages_of_a_key_arrive_in_order);
             clause!(nothing_of_a_key_passes_a_rejected_message);
             clause!(a_rejection_makes_no_other_key_fail);
+            clause!(a_key_goes_on_when_a_rejected_message_is_given_up);
+            clause!(a_topic_that_cannot_be_written_to_rejects_nobody);
             clause!(a_dropped_publisher_reports_what_it_holds);
             clause!(empty_payloads_and_tombstones_differ);
             clause!(id_key_payload_and_headers_arrive_unchanged);
+            clause!(the_longest_key_and_headers_arrive);
             clause!(unordered_messages_have_no_key);
             clause!(a_thousand_messages_arrive);
             clause!(batches_with_different_keys_overlap);
             clause!(a_flush_returns_when_all_is_reported);
             clause!(a_flush_past_its_deadline_reports_the_rest);
+            clause!(a_publisher_goes_on_after_a_flush);
             clause!(the_check_succeeds);
         }
     };

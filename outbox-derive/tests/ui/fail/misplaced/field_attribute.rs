@@ -2,7 +2,7 @@ use outbox_core::OutboxEvent;
 use serde::Serialize;
 
 #[derive(Serialize, OutboxEvent)]
-#[outbox(aggregate = "order", topic = "orders", aggregate_id)]
+#[outbox(aggregate = "order", topic = "orders", partition_key)]
 struct OrderPlaced {
     id: u64,
 }

@@ -1,0 +1,70 @@
+//! What happened, as far as the suite did it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::fault::Fault;
+
+/// Written while faults happen, read at the end.
+#[derive(Debug, Default)]
+pub(crate) struct History(Mutex<Happened>);
+
+/// Times are milliseconds since 1970, as in Kafka's records.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Happened {
+    pub(crate) faults: Vec<Past>,
+    pub(crate) kills: Vec<i64>,
+    pub(crate) database_crashes: Vec<i64>,
+    /// Since when a processor was stopping, and how many events it left without an outcome.
+    pub(crate) stops: Vec<(i64, u64)>,
+    /// What must never happen, in words.
+    pub(crate) complaints: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Past {
+    pub(crate) fault: Fault,
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+impl History {
+    pub(crate) fn fault(&self, fault: Fault, from: i64) {
+        self.write().faults.push(Past { fault, from, to: now() });
+    }
+
+    pub(crate) fn killed(&self) {
+        self.write().kills.push(now());
+    }
+
+    pub(crate) fn database_crashes(&self) {
+        self.write().database_crashes.push(now());
+    }
+
+    pub(crate) fn stopped(&self, asked: SystemTime, abandoned: u64) {
+        self.write().stops.push((millis(asked), abandoned));
+    }
+
+    pub(crate) fn complain(&self, complaint: String) {
+        self.write().complaints.push(complaint);
+    }
+
+    pub(crate) fn read(&self) -> Happened {
+        let mut happened = self.write().clone();
+        happened.faults.sort_by_key(|past| past.from);
+        happened
+    }
+
+    fn write(&self) -> MutexGuard<'_, Happened> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn now() -> i64 {
+    millis(SystemTime::now())
+}
+
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,206 @@
+//! Holds what was seen against what was promised.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use outbox_core::store::{Admin, DeadState};
+use outbox_sea_orm::Outbox;
+use outbox_tests::Record;
+use outbox_tests::ledger::{self, Entry, Findings, check_with_dead};
+use uuid::Uuid;
+
+use crate::history::Happened;
+use crate::logs::Said;
+use crate::repeats;
+use crate::stage::Stage;
+use crate::workload::{Claim, Claims};
+
+/// All that is left of a run.
+pub(crate) struct Evidence {
+    pub(crate) ledger: Vec<Entry>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) dead: HashSet<Uuid>,
+    pub(crate) pending: HashSet<Uuid>,
+    pub(crate) claims: Claims,
+    pub(crate) happened: Happened,
+    pub(crate) said: Said,
+    /// How long it took until nothing was pending; `None` when it never happened in the time given.
+    pub(crate) drained: Option<Duration>,
+}
+
+/// What came out.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) findings: Findings,
+    /// Committed, not delivered, and still pending.
+    pub(crate) stuck: usize,
+    pub(crate) drained: Option<Duration>,
+    /// Entries that are committed or not, against what their writer was told.
+    pub(crate) wrong_claims: usize,
+    /// Of the commits without an answer: committed, and rolled back.
+    pub(crate) unknown: (usize, usize),
+    pub(crate) repeats: Vec<i64>,
+    pub(crate) unexplained: usize,
+    pub(crate) repeats_allowed: u64,
+    pub(crate) repeats_after: BTreeMap<&'static str, usize>,
+    pub(crate) complaints: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether every promise held.
+    pub(crate) fn holds(&self) -> bool {
+        self.findings.are_clean()
+            && self.stuck == 0
+            && self.drained.is_some()
+            && self.wrong_claims == 0
+            && self.unexplained == 0
+            && self.complaints.is_empty()
+    }
+}
+
+/// Reads everything from the servers themselves, past the proxies.
+pub(crate) async fn collect(
+    stage: &Stage,
+    claims: Claims,
+    said: Said,
+    drained: Option<Duration>,
+) -> anyhow::Result<Evidence> {
+    let store = Outbox::new(stage.database.connection().clone()).store();
+    let (mut dead, mut last) = (HashSet::new(), None);
+    loop {
+        let letters = store.dead_letters(last, 1_000).await?;
+        let Some(letter) = letters.last() else { break };
+        last = Some(letter.envelope.id);
+        let of_state = letters.iter().filter(|letter| letter.state == DeadState::Dead);
+        dead.extend(of_state.map(|letter| *letter.envelope.id.as_uuid()));
+    }
+    let (mut pending, mut after) = (HashSet::new(), 0);
+    loop {
+        let events = store.pending(after, 1_000).await?;
+        let Some(event) = events.last() else { break };
+        after = event.seq;
+        pending.extend(events.iter().map(|event| *event.envelope.id.as_uuid()));
+    }
+    Ok(Evidence {
+        ledger: ledger::entries(stage.database.connection()).await?,
+        // To where the partitions end now, however much that is.
+        records: stage.kafka.consume_all(&stage.topic, 0, Duration::from_secs(300)).await,
+        dead,
+        pending,
+        claims,
+        happened: stage.history.read(),
+        said,
+        drained,
+    })
+}
+
+pub(crate) fn judge(evidence: &Evidence) -> Verdict {
+    let Evidence { ledger, records, dead, pending, claims, happened, said, drained } = evidence;
+    let mut findings = check_with_dead(ledger, records, dead);
+    let (stuck, lost): (Vec<_>, Vec<_>) = findings.lost.drain(..).partition(|entry| pending.contains(&entry.event));
+    findings.lost = lost;
+
+    let committed: HashSet<Uuid> = ledger.iter().map(|entry| entry.event).collect();
+    let mut verdict = Verdict { stuck: stuck.len(), drained: *drained, findings, ..Verdict::default() };
+    for (event, claim) in &claims.entries {
+        match (claim, committed.contains(event)) {
+            (Claim::Committed, true) | (Claim::RolledBack, false) => {}
+            (Claim::Unknown, true) => verdict.unknown.0 += 1,
+            (Claim::Unknown, false) => verdict.unknown.1 += 1,
+            (Claim::Committed, false) | (Claim::RolledBack, true) => verdict.wrong_claims += 1,
+        }
+    }
+    let causes = repeats::causes(happened, said, records);
+    verdict.repeats = repeats::times(records);
+    verdict.repeats_allowed = causes.iter().map(|cause| cause.at_most).sum();
+    verdict.unexplained = repeats::unexplained(&verdict.repeats, &causes).len();
+    for kind in repeats::attributed(&verdict.repeats, happened) {
+        *verdict.repeats_after.entry(kind).or_default() += 1;
+    }
+    verdict.complaints.clone_from(&happened.complaints);
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repeats::Cause;
+
+    fn evidence() -> Evidence {
+        let entry = |version| Entry { event: Uuid::now_v7(), key: "key-0".to_owned(), version, refused: false };
+        let ledger: Vec<Entry> = (1..=3).map(entry).collect();
+        let record = |(offset, entry): (i64, &Entry)| Record {
+            partition: 0,
+            offset,
+            key: Some(entry.key.clone().into_bytes()),
+            value: Some(ledger::payload(&entry.key, entry.version).into_bytes()),
+            headers: vec![("outbox-event-id".to_owned(), Some(entry.event.to_string().into_bytes()))],
+            timestamp: Some(1_000 * offset),
+        };
+        let claims = ledger.iter().map(|entry| (entry.event, Claim::Committed)).collect();
+        Evidence {
+            records: (0..).zip(&ledger).map(record).collect(),
+            ledger,
+            dead: HashSet::new(),
+            pending: HashSet::new(),
+            claims: Claims { entries: claims, ..Claims::default() },
+            happened: Happened::default(),
+            said: Said::default(),
+            drained: Some(Duration::ZERO),
+        }
+    }
+
+    #[test]
+    fn a_run_in_which_all_went_well_holds() {
+        assert!(judge(&evidence()).holds());
+    }
+
+    #[test]
+    fn what_is_pending_is_stuck_and_what_is_nowhere_is_lost() {
+        let mut evidence = evidence();
+        evidence.records.pop();
+        let verdict = judge(&evidence);
+        assert!(!verdict.holds() && verdict.findings.lost.len() == 1 && verdict.stuck == 0);
+        evidence.pending.insert(evidence.ledger[2].event);
+        let verdict = judge(&evidence);
+        assert!(!verdict.holds() && verdict.findings.lost.is_empty() && verdict.stuck == 1);
+    }
+
+    #[test]
+    fn a_backlog_that_does_not_go_away_is_a_violation() {
+        assert!(!judge(&Evidence { drained: None, ..evidence() }).holds());
+    }
+
+    #[test]
+    fn the_ledger_has_the_last_word_on_commits() {
+        let claims = |claim| {
+            let mut evidence = evidence();
+            evidence.claims.entries[0].1 = claim;
+            evidence.claims.entries.push((Uuid::now_v7(), claim));
+            judge(&evidence)
+        };
+        assert_eq!((claims(Claim::Unknown).unknown, claims(Claim::Unknown).wrong_claims), ((1, 1), 0));
+        assert_eq!(claims(Claim::Committed).wrong_claims, 1);
+        assert_eq!(claims(Claim::RolledBack).wrong_claims, 1);
+        assert!(!claims(Claim::RolledBack).holds());
+    }
+
+    #[test]
+    fn a_repeat_needs_a_cause() {
+        let mut evidence = evidence();
+        let again = Record { offset: 3, timestamp: Some(9_000), ..evidence.records[2].clone() };
+        evidence.records.push(again);
+        let verdict = judge(&evidence);
+        assert!(verdict.findings.are_clean() && !verdict.holds());
+        evidence.happened.kills.push(8_000);
+        assert!(judge(&evidence).holds());
+    }
+
+    #[test]
+    fn a_crash_of_the_database_may_repeat_what_was_published_right_before() {
+        let mut evidence = evidence();
+        evidence.happened.database_crashes.push(2_100);
+        let causes = repeats::causes(&evidence.happened, &evidence.said, &evidence.records);
+        assert_eq!(causes, [Cause { from: 2_100, to: 32_100, at_most: 2 }]);
+    }
+}

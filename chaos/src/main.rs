@@ -1,0 +1,55 @@
+//! The fault suite: `cargo xtask chaos`.
+//!
+//! Writers commit rows and events, processors take the events to Kafka, and a nemesis does to all of them what happens
+//! in production, on real servers and in real processes. At the end everything heals, and what is in Kafka is held
+//! against a ledger that the writers kept in the same transactions.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
+
+mod cli;
+mod fault;
+mod history;
+mod judge;
+mod logs;
+mod nemesis;
+mod plan;
+mod profile;
+mod proxy;
+mod repeats;
+mod report;
+mod run;
+mod stage;
+mod workload;
+
+use std::process::ExitCode;
+
+use cli::Task;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> anyhow::Result<ExitCode> {
+    match cli::parse(lexopt::Parser::from_env())? {
+        Task::Help => print!("{}", cli::HELP),
+        Task::Processor => {
+            logs::write();
+            outbox_tests::run_processor(profile::kafka, profile::processor).await;
+        }
+        Task::Run(options) => {
+            let report = run::run(&options).await?;
+            println!("\n{report}");
+            if let Some(file) = &options.json {
+                std::fs::write(file, serde_json::to_vec_pretty(&report)?)?;
+            }
+            return Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,191 @@
+//! Carries out the plan.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use outbox_sea_orm::Outbox;
+use outbox_tests::ledger;
+use sea_orm::{ConnectionTrait, DbErr, IsolationLevel, TransactionTrait};
+use tokio::task::JoinSet;
+
+use crate::fault::{Fault, Link};
+use crate::history;
+use crate::plan::Period;
+use crate::profile::KEYS;
+use crate::proxy::{Direction, Trap};
+use crate::stage::Stage;
+
+/// How long a trap waits for somebody to go into it.
+const TRAP: Duration = Duration::from_secs(5);
+
+/// Goes through the periods until `length` is over, and returns when everything is healed. `tell` hears of each fault.
+pub(crate) async fn carry_out(stage: &Arc<Stage>, plan: Vec<Period>, length: Duration, tell: fn(&str)) {
+    let start = Instant::now();
+    for period in plan {
+        if start.elapsed() >= length {
+            break;
+        }
+        let end = tokio::time::sleep(period.length);
+        let mut faults = JoinSet::new();
+        for (after, fault) in period.faults {
+            let stage = Arc::clone(stage);
+            faults.spawn(async move {
+                tokio::time::sleep(after).await;
+                tell(&format!("{:6.1} s  {fault}", start.elapsed().as_secs_f32()));
+                let from = history::now();
+                if let Err(error) = happen(&stage, fault).await {
+                    stage.history.complain(format!("{fault}: {error:#}"));
+                }
+                stage.history.fault(fault, from);
+            });
+        }
+        while let Some(done) = faults.join_next().await {
+            if let Err(panic) = done {
+                stage.history.complain(format!("the suite itself: {panic}"));
+            }
+        }
+        end.await;
+    }
+}
+
+/// From the beginning of a fault to its healing.
+async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
+    match fault {
+        Fault::Kill { place, absent } => {
+            let mut running = stage.place(place).await;
+            let mut process = running.take().context("nobody to kill")?;
+            alive(&mut process)?;
+            process.kill();
+            stage.history.killed();
+            tokio::time::sleep(absent).await;
+            *running = Some(stage.start(place)?);
+        }
+        Fault::Pause { place, length } => {
+            let mut running = stage.place(place).await;
+            let process = running.as_mut().context("nobody to pause")?;
+            alive(process)?;
+            process.signal("STOP");
+            tokio::time::sleep(length).await;
+            process.signal("CONT");
+        }
+        Fault::Roll { place } => {
+            let mut running = stage.place(place).await;
+            let mut old = running.replace(stage.start(place)?).context("nobody to replace")?;
+            alive(&mut old)?;
+            stage.stop(old).await?;
+        }
+        Fault::CrashDatabase => {
+            let server = stage.database_server().await.context("no server")?;
+            stage.history.database_crashes();
+            server.crash().await;
+            server.restart().await;
+        }
+        Fault::CrashKafka => {
+            let server = stage.kafka_server().await;
+            server.crash().await;
+            server.restart().await;
+        }
+        Fault::PinVacuum { length } => unless_the_database_is_away(pin_vacuum(stage, length).await)?,
+        Fault::StallWriter { length } => unless_the_database_is_away(stall(stage, length).await)?,
+        Fault::Refuse => unless_the_database_is_away(refuse(stage).await)?,
+        Fault::Reset { link }
+        | Fault::BlackHole { link, .. }
+        | Fault::OneWay { link, .. }
+        | Fault::Slow { link, .. }
+        | Fault::CutAfter { link, .. }
+        | Fault::CutCommit { link, .. } => on_the_way(stage, fault, link).await?,
+        Fault::DropProduceResponse { place, .. } => on_the_way(stage, fault, Link::Kafka(place)).await?,
+    }
+    Ok(())
+}
+
+async fn on_the_way(stage: &Stage, fault: Fault, link: Link) -> anyhow::Result<()> {
+    let proxy = stage.proxy(link).context("no proxy")?;
+    match fault {
+        Fault::Reset { .. } => proxy.cut(),
+        Fault::BlackHole { length, .. } => {
+            proxy.hold(Direction::ToServer);
+            proxy.hold(Direction::ToClient);
+            tokio::time::sleep(length).await;
+            proxy.cut();
+            proxy.release(Direction::ToServer);
+            proxy.release(Direction::ToClient);
+        }
+        Fault::OneWay { direction, length, .. } => {
+            proxy.hold(direction);
+            tokio::time::sleep(length).await;
+            proxy.release(direction);
+        }
+        Fault::Slow { latency, length, .. } => {
+            proxy.slow(latency);
+            tokio::time::sleep(length).await;
+            proxy.slow(Duration::ZERO);
+        }
+        Fault::CutAfter { bytes, .. } => proxy.cut_after(bytes),
+        Fault::CutCommit { heard, .. } => {
+            proxy.set(if heard { Trap::CutAfterCommit } else { Trap::CutBeforeCommit });
+            sprung_or_not(proxy).await;
+        }
+        Fault::DropProduceResponse { nth, .. } => {
+            proxy.set(Trap::DropProduceResponse(nth));
+            sprung_or_not(proxy).await;
+        }
+        _ => bail!("not on a way: {fault}"),
+    }
+    Ok(())
+}
+
+async fn sprung_or_not(proxy: &crate::proxy::Proxy) {
+    let start = Instant::now();
+    while proxy.is_set() && start.elapsed() < TRAP {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    proxy.disarm();
+}
+
+fn alive(process: &mut outbox_tests::ProcessorProcess) -> anyhow::Result<()> {
+    match process.ended() {
+        None => Ok(()),
+        Some(status) => bail!("a processor had ended by itself with {status}"),
+    }
+}
+
+/// A crash of the database ends these too, which is no finding.
+fn unless_the_database_is_away(result: Result<(), DbErr>) -> anyhow::Result<()> {
+    match result {
+        Err(DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)) | Ok(()) => Ok(()),
+        Err(error) if outbox_sea_orm::OutboxError::of(&error).is_some() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn pin_vacuum(stage: &Stage, length: Duration) -> Result<(), DbErr> {
+    let db = stage.database.connection();
+    let isolation = (stage.database.kind() != outbox_tests::Kind::Sqlite).then_some(IsolationLevel::RepeatableRead);
+    let txn = db.begin_with_config(isolation, None).await?;
+    txn.execute_unprepared("SELECT version FROM aggregate").await?;
+    tokio::time::sleep(length).await;
+    txn.rollback().await
+}
+
+async fn stall(stage: &Stage, length: Duration) -> Result<(), DbErr> {
+    let txn = Outbox::new(stage.database.connection().clone()).begin().await?;
+    ledger::enter(&txn, &stage.topic, &any_key(), false).await?;
+    txn.flush().await?;
+    tokio::time::sleep(length).await;
+    txn.commit().await
+}
+
+async fn refuse(stage: &Stage) -> Result<(), DbErr> {
+    let txn = Outbox::new(stage.database.connection().clone()).begin().await?;
+    let key = any_key();
+    for refused in [false, true, false, false] {
+        ledger::enter(&txn, &stage.topic, &key, refused).await?;
+    }
+    txn.commit().await
+}
+
+fn any_key() -> String {
+    format!("key-{}", fastrand::usize(..KEYS))
+}

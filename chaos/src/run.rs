@@ -1,0 +1,74 @@
+//! A run from beginning to end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use sea_orm::{ConnectionTrait, Statement};
+
+use crate::cli::Options;
+use crate::judge::{collect, judge};
+use crate::report::{Report, Setup};
+use crate::stage::Stage;
+use crate::workload::Workload;
+use crate::{logs, nemesis, plan};
+
+pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
+    let folder = logs_folder(options)?;
+    println!("the processors' logs are in {}", folder.display());
+    let processors = options.processors();
+    let stage = Arc::new(Stage::set(options.database, processors, &folder).await?);
+    let plan = plan::plan(options.seed, options.length, options.database, processors);
+
+    let began = Instant::now();
+    let workload = Workload::start(&stage, options.seed);
+    nemesis::carry_out(&stage, plan, options.length, |line| println!("{line}")).await;
+    stage.heal();
+    let claims = workload.stop().await?;
+    let lasted = began.elapsed();
+
+    let drained = drain(&stage, options.drain).await;
+    for place in 0..processors {
+        let process = stage.place(place).await.take().context("a place without a processor")?;
+        if let Err(error) = stage.stop(process).await {
+            stage.history.complain(format!("{error:#}"));
+        }
+    }
+    let evidence = collect(&stage, claims, logs::read(&folder)?, drained).await?;
+    let setup = Setup {
+        database: options.database_name(),
+        seed: options.seed,
+        lasted,
+        processors,
+        processors_started: stage.processors_started(),
+        drain_limit: options.drain,
+    };
+    Ok(Report::new(&setup, &evidence, &judge(&evidence)))
+}
+
+/// Waits until nothing is pending, and says how long that took.
+async fn drain(stage: &Stage, limit: Duration) -> Option<Duration> {
+    let began = Instant::now();
+    while began.elapsed() < limit {
+        if is_empty(stage).await == Ok(true) {
+            return Some(began.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    None
+}
+
+async fn is_empty(stage: &Stage) -> Result<bool, sea_orm::DbErr> {
+    let db = stage.database.connection();
+    let sql = "SELECT (SELECT COUNT(*) FROM outbox_event) + (SELECT COUNT(*) FROM outbox_scheduled)";
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    row.map_or(Ok(false), |row| Ok(row.try_get_by_index::<i64>(0)? == 0))
+}
+
+fn logs_folder(options: &Options) -> anyhow::Result<PathBuf> {
+    let name = format!("outbox-chaos-{}-{}-{}", options.database_name(), options.seed, std::process::id());
+    let folder = options.logs.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}

@@ -1,0 +1,201 @@
+//! A checker that finds nothing proves nothing: random histories, each with one thing wrong.
+
+use std::collections::{HashMap, HashSet};
+
+use fastrand::Rng;
+use uuid::Uuid;
+
+use super::{Entry, Findings, check_with_dead, event_id, payload};
+use crate::Record;
+
+const CASES: u64 = 1_000;
+const PARTITIONS: i32 = 3;
+
+/// What a run could have left behind without breaking a promise.
+struct History {
+    ledger: Vec<Entry>,
+    records: Vec<Record>,
+    dead: HashSet<Uuid>,
+}
+
+impl History {
+    /// Keys take turns at random; some events are refused, and now and then the last ones of a key come again.
+    fn clean(random: &mut Rng) -> Self {
+        let keys = random.usize(2..6);
+        let mut history = Self { ledger: Vec::new(), records: Vec::new(), dead: HashSet::new() };
+        let mut delivered: Vec<Vec<Entry>> = vec![Vec::new(); keys];
+        let mut versions = vec![0; keys];
+        for _ in 0..random.usize(20..60) {
+            let key = random.usize(..keys);
+            versions[key] += 1;
+            let refused = random.u8(..) < 16;
+            let entry = Entry { event: id(random), key: format!("key-{key}"), version: versions[key], refused };
+            history.ledger.push(entry.clone());
+            if refused {
+                history.dead.insert(entry.event);
+                continue;
+            }
+            history.append(key, &entry);
+            delivered[key].push(entry);
+            if random.u8(..) < 16 {
+                let again = random.usize(1..=delivered[key].len().min(5));
+                for entry in delivered[key].iter().rev().take(again).rev() {
+                    history.append(key, entry);
+                }
+            }
+        }
+        random.shuffle(&mut history.ledger);
+        history
+    }
+
+    fn append(&mut self, key: usize, entry: &Entry) {
+        let value = payload(&entry.key, entry.version).into_bytes();
+        let headers = vec![("outbox-event-id".to_owned(), Some(entry.event.to_string().into_bytes()))];
+        self.records.push(Record {
+            partition: key as i32 % PARTITIONS,
+            offset: self.records.len() as i64,
+            key: Some(entry.key.clone().into_bytes()),
+            value: Some(value),
+            headers,
+            timestamp: None,
+        });
+    }
+
+    fn check(&self) -> Findings {
+        check_with_dead(&self.ledger, &self.records, &self.dead)
+    }
+
+    /// The places of the records whose event comes once.
+    fn single(&self) -> Vec<usize> {
+        let mut copies: HashMap<Option<Uuid>, usize> = HashMap::new();
+        for record in &self.records {
+            *copies.entry(event_id(record)).or_default() += 1;
+        }
+        (0..self.records.len()).filter(|&at| copies[&event_id(&self.records[at])] == 1).collect()
+    }
+}
+
+fn id(random: &mut Rng) -> Uuid {
+    Uuid::from_u128(random.u128(..))
+}
+
+/// Runs `corrupt` on clean histories until 1,000 of them offered something to corrupt, and hands `verify` what was
+/// found before and after.
+fn each(corrupt: impl Fn(&mut History, &mut Rng) -> Option<()>, verify: impl Fn(&Findings, &Findings)) {
+    let (mut seed, mut done) = (0, 0);
+    while done < CASES {
+        let mut random = Rng::with_seed(seed);
+        seed += 1;
+        let mut history = History::clean(&mut random);
+        let before = history.check();
+        assert!(before.are_clean(), "seed {seed}: a clean history has {before:?}");
+        if corrupt(&mut history, &mut random).is_some() {
+            let after = history.check();
+            verify(&before, &after);
+            done += 1;
+        }
+    }
+}
+
+fn any<T: Copy>(random: &mut Rng, of: &[T]) -> Option<T> {
+    (!of.is_empty()).then(|| of[random.usize(..of.len())])
+}
+
+#[test]
+fn a_record_that_is_dropped_is_a_loss() {
+    let drop = |history: &mut History, random: &mut Rng| {
+        let at = any(random, &history.single())?;
+        history.records.remove(at);
+        Some(())
+    };
+    each(drop, |_, found| assert_eq!((found.lost.len(), found.are_clean()), (1, false)));
+}
+
+#[test]
+fn first_deliveries_that_change_places_are_out_of_order() {
+    let swap = |history: &mut History, random: &mut Rng| {
+        let single = history.single();
+        let first = any(random, &single)?;
+        let key = |at: usize| history.records[at].key.clone();
+        let later: Vec<usize> = single.iter().copied().filter(|&at| at > first && key(at) == key(first)).collect();
+        let second = any(random, &later)?;
+        let (one, other) = (history.records[first].offset, history.records[second].offset);
+        history.records[first].offset = other;
+        history.records[second].offset = one;
+        Some(())
+    };
+    each(swap, |_, found| {
+        assert!(!found.misordered.is_empty(), "{found:?}");
+        assert_eq!((found.lost.len(), found.phantom.len(), found.corrupted.len(), found.moved.len()), (0, 0, 0, 0));
+    });
+}
+
+#[test]
+fn a_copy_is_a_repeat_and_nothing_else() {
+    let copy = |history: &mut History, random: &mut Rng| {
+        let at = random.usize(..history.records.len());
+        let offset = history.records.len() as i64;
+        let copy = Record { offset, ..history.records[at].clone() };
+        history.records.push(copy);
+        Some(())
+    };
+    each(copy, |before, found| assert!(found.are_clean() && found.repeats == before.repeats + 1, "{found:?}"));
+}
+
+#[test]
+fn a_changed_byte_is_a_corruption() {
+    let flip = |history: &mut History, random: &mut Rng| {
+        let at = random.usize(..history.records.len());
+        let record = &mut history.records[at];
+        let bytes = if random.bool() { record.key.as_mut()? } else { record.value.as_mut()? };
+        let byte = random.usize(..bytes.len());
+        bytes[byte] ^= 1 << random.u8(..8);
+        Some(())
+    };
+    each(flip, |_, found| assert_eq!((found.corrupted.len(), found.lost.len(), found.phantom.len()), (1, 0, 0)));
+}
+
+#[test]
+fn a_key_on_two_partitions_is_seen() {
+    let change = |history: &mut History, random: &mut Rng| {
+        let at = random.usize(..history.records.len());
+        let alone = history.records.iter().filter(|record| record.key == history.records[at].key).count() == 1;
+        let record = &mut history.records[at];
+        record.partition = (record.partition + random.i32(1..PARTITIONS)) % PARTITIONS;
+        (!alone).then_some(())
+    };
+    each(change, |_, found| assert!(!found.moved.is_empty() && found.lost.is_empty(), "{found:?}"));
+}
+
+#[test]
+fn what_was_never_committed_is_a_phantom() {
+    let forge = |history: &mut History, random: &mut Rng| {
+        if random.bool() {
+            // As a transaction that was rolled back would leave it.
+            let at = any(random, &history.single())?;
+            let id = event_id(&history.records[at])?;
+            history.ledger.retain(|entry| entry.event != id);
+        } else {
+            let entry = Entry { event: id(random), key: "key-0".to_owned(), version: 1, refused: false };
+            history.append(0, &entry);
+        }
+        Some(())
+    };
+    each(forge, |_, found| assert_eq!((found.phantom.len(), found.lost.len()), (1, 0)));
+}
+
+#[test]
+fn dead_letters_are_exactly_what_the_broker_refuses() {
+    let bury = |history: &mut History, random: &mut Rng| {
+        let sound: Vec<Uuid> = history.ledger.iter().filter(|entry| !entry.refused).map(|entry| entry.event).collect();
+        history.dead.insert(any(random, &sound)?);
+        Some(())
+    };
+    each(bury, |_, found| assert_eq!((found.dead.len(), found.lost.len()), (1, 0)));
+    let forget = |history: &mut History, random: &mut Rng| {
+        let dead: Vec<Uuid> = history.dead.iter().copied().collect();
+        history.dead.remove(&any(random, &dead)?);
+        Some(())
+    };
+    each(forget, |_, found| assert_eq!((found.dead.len(), found.lost.len()), (0, 1)));
+}
