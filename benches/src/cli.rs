@@ -85,7 +85,7 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             Arg::Long("events") => run.events = Some(positive("--events", parser.value()?.parse()?)?),
             Arg::Long("repeats") => run.repeats = Some(positive("--repeats", parser.value()?.parse()?)?),
             Arg::Long("seconds") => {
-                run.seconds = Some(u64::try_from(positive("--seconds", parser.value()?.parse()?)?)?)
+                run.seconds = Some(u64::try_from(positive("--seconds", parser.value()?.parse()?)?)?);
             }
             Arg::Long("json") => run.json = Some(parser.value()?.into()),
             Arg::Long("quick") => run.quick = true,

@@ -64,6 +64,10 @@ impl TestDatabase {
     }
 
     /// The database's URL for a role that says this password.
+    ///
+    /// # Panics
+    ///
+    /// On SQLite, which has no roles.
     #[must_use]
     pub fn url_as(&self, role: Role, password: &str) -> String {
         let (scheme, rest) = self.url().split_once("://").expect("a URL");

@@ -84,7 +84,7 @@ async fn no_secret_and_no_payload_is_ever_shown() {
         shown += &format!("{builder:?}");
         match builder.build() {
             Ok(publisher) => {
-                shown += &format!("{publisher:?} {:?}", publisher.health(Duration::from_millis(500)).await)
+                shown += &format!("{publisher:?} {:?}", publisher.health(Duration::from_millis(500)).await);
             }
             Err(error) => shown += &format!("{error} {error:?}"),
         }
