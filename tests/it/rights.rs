@@ -5,11 +5,11 @@ use std::time::Duration;
 use outbox_core::store::Admin;
 use outbox_core::testing::{Fault, FaultyPublisher};
 use outbox_core::{MemoryPublisher, OnDeath, RetryPolicy};
-use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
+use outbox_sea_orm::{Outbox, record};
 use outbox_tests::ledger::Entered;
 use outbox_tests::{Role, TestDatabase, eventually, mariadb, postgres};
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, TransactionTrait};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -29,8 +29,10 @@ async fn each_role_can_do_its_work(db: TestDatabase) {
         txn.stage_event(&entered(key, 2)).unwrap();
     }
     txn.stage_event_with(&entered("late", 1), |options| options.delay(Duration::from_millis(50))).unwrap();
-    txn.record(&entered("recorded", 1)).await.unwrap();
     txn.commit().await.unwrap();
+    let plain = writer.inner().begin().await.unwrap();
+    record(&plain, &entered("recorded", 1)).await.unwrap();
+    plain.commit().await.unwrap();
 
     let received = MemoryPublisher::new();
     let processor = |publisher: FaultyPublisher<MemoryPublisher>, db| {

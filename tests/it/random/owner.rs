@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use outbox_core::event::OrderKey;
 use outbox_core::store::{
-    Change, Fate, LaneRead, LaneSettle, Lease, LeaseRequest, ReadRequest, Row, SettleRequest, Settled, Store,
+    Change, Fate, LaneRead, LaneSettle, Lease, LeaseRequest, Reach, ReadRequest, Row, SettleRequest, Settled, Store,
     StoreError, StoreErrorKind,
 };
 use outbox_core::testing::Outcomes;
@@ -89,8 +89,9 @@ impl<'w> Owner<'w> {
     }
 
     async fn lease(&self, most: usize, leaving: bool) -> Result<Vec<Lease>, StoreError> {
-        let (name, state) = ("by hand".to_owned(), "{}".to_owned());
-        let request = LeaseRequest { processor: self.id, name, ttl: TTL, release: Vec::new(), most, leaving, state };
+        let (name, state, reach) = ("by hand".to_owned(), "{}".to_owned(), Reach::Works);
+        let release = Vec::new();
+        let request = LeaseRequest { processor: self.id, name, ttl: TTL, release, most, leaving, reach, state };
         self.store.lease(request).await.map(|reply| reply.held)
     }
 
