@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use outbox_core::Origin;
-use outbox_core::store::{Admin, Fate, LaneRead, LeaseRequest, Reach, ReadRequest, Settled, Store, StoreErrorKind};
+use outbox_core::store::{
+    Admin, Change, Fate, LaneRead, LeaseRequest, Reach, ReadRequest, Settled, Store, StoreErrorKind,
+};
 use outbox_core::testing::contract::store::Fixture;
 use outbox_sea_orm::SeaOrmStore;
 use outbox_sea_orm::migration::TableNames;
@@ -63,7 +65,11 @@ on_every_database! {
         let rows: Vec<_> = owner.read(store).await.lanes.into_iter().flat_map(|lane| lane.rows).collect();
         let settle = async |n: usize, fate| {
             let message = &rows[n].message;
-            owner.settle(store, message.shard.number(), message.seq, message.id(), fate).await
+            let (seq, id, shard) = (message.seq, message.id(), message.shard);
+            let read = owner.read(store).await;
+            let generation = read.lanes.iter().find(|lane| lane.shard == shard).unwrap().generation;
+            let settled = owner.settle_under(generation, store, shard.number(), Change { seq, id, fate }).await;
+            assert_eq!(settled, Settled::Done);
         };
         let dead = |park| Fate::Dead { attempts: 1, error: "no".to_owned(), park };
         settle(0, dead(false)).await;

@@ -46,9 +46,19 @@ impl Owner {
         store.read(ReadRequest { processor: self.id, lanes }).await.unwrap()
     }
 
+    /// As one who has not read anything since the lane began.
     pub(super) async fn settle(&self, store: &SeaOrmStore, shard: u16, seq: i64, id: EventId, fate: Fate) -> Settled {
-        let lease = self.held[usize::from(shard)];
-        let lane = LaneSettle { lease, generation: 0, changes: vec![Change { seq, id, fate }] };
+        self.settle_under(0, store, shard, Change { seq, id, fate }).await
+    }
+
+    pub(super) async fn settle_under(
+        &self,
+        generation: i64,
+        store: &SeaOrmStore,
+        shard: u16,
+        change: Change,
+    ) -> Settled {
+        let lane = LaneSettle { lease: self.held[usize::from(shard)], generation, changes: vec![change] };
         let reply = store.settle(SettleRequest { processor: self.id, lanes: vec![lane] }).await.unwrap();
         reply.lanes[0].1
     }

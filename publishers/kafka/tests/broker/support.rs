@@ -12,8 +12,8 @@ use outbox_kafka::KafkaPublisher;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 /// The brokers to test against; `None` when Kafka is left out by request.
@@ -270,33 +270,35 @@ fn read_blocking(brokers: &str, topic: &str) -> Vec<Read> {
         .set("bootstrap.servers", brokers)
         .set("group.id", "not-used")
         .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
         .set("fetch.message.max.bytes", "4000000")
         .create()
         .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
-    let partitions = metadata.topics()[0].partitions().len();
+    let answer = Duration::from_secs(20);
+    let metadata = consumer.fetch_metadata(Some(topic), answer).unwrap();
+    let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect();
+    assert!(!partitions.is_empty(), "the broker does not know the topic {topic}");
     let mut assignment = TopicPartitionList::new();
-    for partition in 0..i32::try_from(partitions).unwrap() {
-        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    for partition in &partitions {
+        assignment.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&assignment).unwrap();
-    let (mut read, mut ends) = (Vec::new(), 0);
-    while ends < partitions {
-        match consumer.poll(Duration::from_secs(20)).expect("the end of every partition") {
-            Ok(message) => read.push(Read {
-                partition: message.partition(),
-                offset: message.offset(),
-                key: message.key().map(<[u8]>::to_vec),
-                payload: message.payload().map(<[u8]>::to_vec),
-                timestamp: message.timestamp().to_millis(),
-                headers: message.headers().map_or_else(Vec::new, |headers| {
-                    headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-                }),
+    // By numbers, and not by the ends that the consumer reports: it may report one twice.
+    let end = |partition: &i32| (*partition, consumer.fetch_watermarks(topic, *partition, answer).unwrap().1);
+    let mut unread: BTreeMap<i32, i64> = partitions.iter().map(end).filter(|(_, end)| *end > 0).collect();
+    let mut read = Vec::new();
+    while !unread.is_empty() {
+        let message = consumer.poll(answer).expect("all that is there").unwrap();
+        unread.retain(|partition, end| *partition != message.partition() || message.offset() + 1 < *end);
+        read.push(Read {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            payload: message.payload().map(<[u8]>::to_vec),
+            timestamp: message.timestamp().to_millis(),
+            headers: message.headers().map_or_else(Vec::new, |headers| {
+                headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
             }),
-            Err(KafkaError::PartitionEOF(_)) => ends += 1,
-            Err(error) => panic!("{error}"),
-        }
+        });
     }
     read.sort_by_key(|record| (record.partition, record.offset));
     read

@@ -39,7 +39,8 @@ pub async fn delayed_events_take_their_places_when_they_are_due(fixture: &dyn Fi
 pub async fn delayed_events_of_others_stay(fixture: &dyn Fixture) {
     let (mut one, mut other) = (Processor::new(fixture), Processor::new(fixture));
     one.lease(SHORT).await;
-    let events = (0..20).map(|n| Envelope { delay: Some(Duration::ZERO), ..event(Some(&format!("{n}")), "x") });
+    let events =
+        (0..20).map(|n| Envelope { delay: Some(Duration::from_millis(1)), ..event(Some(&format!("{n}")), "x") });
     commit(fixture, events).await;
     fixture.pass(SHORT).await;
     other.lease(LONG).await;
@@ -107,7 +108,7 @@ pub async fn every_column_comes_back_as_it_was_written(fixture: &dyn Fixture) {
     read.sort_by_key(|envelope| events.iter().position(|event| event.id == envelope.id));
     assert!(read == events);
     // And out of the schedule.
-    let delayed = Envelope { id: EventId::new(), delay: Some(Duration::ZERO), ..full };
+    let delayed = Envelope { id: EventId::new(), delay: Some(Duration::from_millis(1)), ..full };
     commit(fixture, [delayed.clone()]).await;
     fixture.pass(Duration::from_millis(5)).await;
     fixture.store().promote(one.id, &one.held, 10).await.unwrap();
