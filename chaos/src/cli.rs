@@ -7,7 +7,7 @@ use anyhow::{bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 use outbox_tests::Kind;
 
-use crate::fault::{KINDS, USUAL, suits};
+use crate::fault::{KINDS, suits};
 
 pub(crate) const HELP: &str = "\
 Writers, processors, PostgreSQL or MariaDB or SQLite, and Kafka, and everything that happens to them.
@@ -17,8 +17,7 @@ Usage: cargo xtask chaos [options]
   --minutes <number>     how long (default: 3)
   --seed <number>        which faults happen when (default: 1)
   --database <name>      postgres, mariadb or sqlite (default: postgres)
-  --only <kinds>         nothing but these kinds of faults, separated by commas (default: all but
-                         silent connections)
+  --only <kinds>         nothing but these kinds of faults, separated by commas (default: all)
   --drain <seconds>      how long delivering the rest may take at the end (default: 30)
   --logs <folder>        where the processors' logs go (default: a new one among the temporary files)
   --json <file>          the report for programs
@@ -65,7 +64,7 @@ pub(crate) fn parse(mut parser: Parser) -> anyhow::Result<Task> {
         length: Duration::from_secs(180),
         seed: 1,
         database: Kind::Postgres,
-        kinds: USUAL.to_vec(),
+        kinds: KINDS.to_vec(),
         drain: Duration::from_secs(30),
         logs: None,
         json: None,
@@ -124,7 +123,7 @@ mod tests {
             panic!("not a run");
         };
         assert_eq!((options.database, options.seed, options.processors()), (Kind::Sqlite, 1, 1));
-        assert_eq!((options.length, options.kinds.len()), (Duration::from_secs(30), USUAL.len()));
+        assert_eq!((options.length, options.kinds.len()), (Duration::from_secs(30), KINDS.len()));
     }
 
     #[test]

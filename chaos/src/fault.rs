@@ -74,10 +74,6 @@ pub(crate) const KINDS: [&str; 16] = [
     "silent connections",
 ];
 
-/// Those that a run has unless others are named: without connections that fall silent, which a processor's database
-/// driver waits for as long as the operating system does.
-pub(crate) const USUAL: &[&str] = KINDS.split_at(15).0;
-
 /// Whether faults of a kind can happen to this database. SQLite is a file: no server, and nothing on the way to it.
 pub(crate) fn suits(kind: &str, database: Kind) -> bool {
     database != Kind::Sqlite || !matches!(kind, "crash the database" | "cut at commit")

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -34,8 +35,11 @@ enum Fate {
     Cut,
 }
 
-/// Passes bytes until one side closes, or the link is cut; `begun` is the weather when it began. A link that is
-/// silenced stays open for as long as the proxy lives.
+/// How long a silent connection is kept before it is reset, as by an operating system that gives it up. That takes
+/// some minutes where something is under way, and where nothing is it may take hours or happen never.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// Passes bytes until one side closes, or the link is cut; `begun` is the weather when it began.
 pub(super) async fn run(mut client: TcpStream, mut server: TcpStream, shared: &Shared, begun: Weather) {
     let link = Link { shared, ends_with_answer: AtomicBool::new(false), requests: Mutex::default() };
     let (mut weather, mut silence) = (shared.weather.subscribe(), shared.weather.subscribe());
@@ -52,13 +56,18 @@ pub(super) async fn run(mut client: TcpStream, mut server: TcpStream, shared: &S
     };
     match end {
         End::Closed => {}
-        // A reset, as from a host that knows nothing of the connection. It may be gone already.
-        End::Cut => {
-            drop(client.set_zero_linger());
-            drop(server.set_zero_linger());
+        End::Cut => reset(&client, &server),
+        End::Silent => {
+            tokio::time::sleep(KEPT).await;
+            reset(&client, &server);
         }
-        End::Silent => std::future::pending().await,
     }
+}
+
+/// As from a host that knows nothing of the connection. It may be gone already.
+fn reset(client: &TcpStream, server: &TcpStream) {
+    drop(client.set_zero_linger());
+    drop(server.set_zero_linger());
 }
 
 async fn pump(link: &Link<'_>, direction: Direction, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<End> {

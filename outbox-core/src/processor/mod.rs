@@ -1,6 +1,7 @@
 //! The loop that delivers events: a thin shell around the [engine](crate::engine).
 
 mod builder;
+mod calls;
 mod config;
 mod handle;
 mod inbox;

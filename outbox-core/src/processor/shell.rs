@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::calls::Calls;
 use super::handle::Request;
 use super::inbox::Inbox;
 use super::{Processor, ProcessorError, Report, Snapshot};
@@ -15,10 +16,12 @@ use crate::store::{StoreError, StoreErrorKind};
 /// Most scheduled events that are moved at a time.
 const PROMOTED: u32 = 1_000;
 
+/// Tokio's clock, which tests can stop.
+fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Carries out what the engine decides.
-///
-/// Calls of the store run in tasks of their own and are never cancelled: a cancelled call can leave a transaction
-/// open in the connection pool.
 pub(super) struct Shell {
     processor: Processor,
     id: Uuid,
@@ -26,6 +29,7 @@ pub(super) struct Shell {
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     inbox: Arc<Inbox>,
+    calls: Calls,
     once: bool,
 }
 
@@ -33,9 +37,9 @@ impl Shell {
     pub(super) fn new(processor: Processor, once: Option<usize>) -> Self {
         let id = Uuid::now_v7();
         let config = processor.config.engine(once);
-        let engine = Engine::new(Instant::now(), id, processor.name.clone(), fastrand::u64(..), config);
+        let engine = Engine::new(clock(), id, processor.name.clone(), fastrand::u64(..), config);
         let (sender, events) = mpsc::unbounded_channel();
-        Self { processor, id, engine, events, sender, inbox: Inbox::new(), once: once.is_some() }
+        Self { processor, id, engine, events, sender, inbox: Inbox::new(), calls: Calls::new(), once: once.is_some() }
     }
 
     pub(super) async fn run(
@@ -46,7 +50,7 @@ impl Shell {
             return Ok(Report::default());
         }
         loop {
-            let now = Instant::now();
+            let now = clock();
             for effect in self.engine.poll(now) {
                 self.carry_out(now, effect);
             }
@@ -61,7 +65,7 @@ impl Shell {
 
     /// Waits for something to happen, and tells the engine.
     async fn wait(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) {
-        let now = Instant::now();
+        let now = clock();
         let next = self.engine.next_poll(now);
         let sleep = async {
             match next {
@@ -71,7 +75,7 @@ impl Shell {
         };
         tokio::select! {
             Some(event) = self.events.recv() => {
-                self.engine.handle(Instant::now(), event);
+                self.engine.handle(clock(), event);
             }
             () = self.inbox.arrived() => {}
             Some(request) = requests.recv() => match request {
@@ -79,10 +83,10 @@ impl Shell {
                 // Whoever asked may be gone.
                 Request::Snapshot(reply) => drop(reply.send(self.engine.snapshot())),
             },
-            () = self.processor.wake.woken() => self.engine.handle(Instant::now(), Event::Woken),
+            () = self.processor.wake.woken() => self.engine.handle(clock(), Event::Woken),
             () = sleep => {}
         }
-        let now = Instant::now();
+        let now = clock();
         while let Ok(event) = self.events.try_recv() {
             self.engine.handle(now, event);
         }
@@ -96,7 +100,7 @@ impl Shell {
             return;
         }
         let wait = self.processor.deadline();
-        self.engine.handle(Instant::now(), Event::Stop { deadline: Instant::now() + wait });
+        self.engine.handle(clock(), Event::Stop { deadline: clock() + wait });
         let publisher = Arc::clone(&self.processor.publisher);
         // What is buffered goes out now; the outcomes come by themselves.
         drop(tokio::spawn(async move { publisher.flush(wait).await }));
@@ -104,15 +108,20 @@ impl Shell {
 
     fn carry_out(&self, asked: Instant, effect: Effect) {
         let store = Arc::clone(&self.processor.store);
+        let patience = self.processor.config.lease;
         match effect {
+            // So that there is time for another before the leases are lost.
             Effect::Lease(request) => {
-                self.call(async move { store.lease(request).await }, move |answer| Event::Leased { asked, answer });
+                self.call(patience / 3, async move { store.lease(request).await }, move |answer| Event::Leased {
+                    asked,
+                    answer,
+                })
             }
-            Effect::Read(request) => self.call(async move { store.read(request).await }, Event::Read),
-            Effect::Settle(request) => self.call(async move { store.settle(request).await }, Event::Settled),
+            Effect::Read(request) => self.call(patience, async move { store.read(request).await }, Event::Read),
+            Effect::Settle(request) => self.call(patience, async move { store.settle(request).await }, Event::Settled),
             Effect::Promote(leases) => {
                 let id = self.id;
-                self.call(async move { store.promote(id, &leases, PROMOTED).await }, Event::Promoted);
+                self.call(patience, async move { store.promote(id, &leases, PROMOTED).await }, Event::Promoted);
             }
             Effect::Publish(batch) => self.publish(batch),
             Effect::Check => self.check(),
@@ -121,14 +130,14 @@ impl Shell {
 
     fn call<T: Send + 'static>(
         &self,
+        patience: Duration,
         call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
         event: impl FnOnce(Result<T, StoreError>) -> Event + Send + 'static,
     ) {
-        let sender = self.sender.clone();
-        let call = tokio::spawn(call);
+        let (calls, sender) = (self.calls.clone(), self.sender.clone());
         drop(tokio::spawn(async move {
             let panicked = |error| Err(StoreError::new(StoreErrorKind::Broken, "carrying out a call", error));
-            let answer = call.await.unwrap_or_else(panicked);
+            let answer = calls.make(patience, call).await.unwrap_or_else(panicked);
             // The processor may have stopped without waiting.
             drop(sender.send(event(answer)));
         }));
@@ -170,7 +179,7 @@ impl Shell {
         let mut fails = false;
         loop {
             let store = Arc::clone(&self.processor.store);
-            let opening = tokio::spawn(async move { store.open().await });
+            let opening = self.calls.clone().make(self.processor.config.lease, async move { store.open().await });
             let Some(answer) = self.meanwhile(requests, fails, opening).await else { return Ok(false) };
             let error = match answer {
                 Ok(Ok(())) => return Ok(true),

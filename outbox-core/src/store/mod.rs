@@ -32,7 +32,8 @@ pub use settle::{Change, Fate, LaneSettle, SettleReply, SettleRequest, Settled};
 ///
 /// # Cancel safety
 ///
-/// None: a processor runs every call to its end.
+/// None is needed: a processor runs every call to its end. It may have stopped waiting for the answer by then, and
+/// have asked again.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Checks that the tables are there and understood. Called once before anything else.

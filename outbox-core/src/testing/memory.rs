@@ -273,7 +273,7 @@ impl Tables {
                 // An operator has put events back since they were judged.
                 _ if !current => {}
                 Fate::Retry { attempts, delay, error } => {
-                    if let Some(row) = self.pending.get_mut(&seq) {
+                    if let Some(row) = self.pending.get_mut(&seq).filter(|row| row.attempts <= attempts) {
                         row.attempts = attempts;
                         row.not_before = self.now.checked_add(delay);
                         remember(&mut row.rejections, Rejection { at, attempt: attempts, error });

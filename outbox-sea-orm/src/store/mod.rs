@@ -72,22 +72,34 @@ impl SeaOrmStore {
 impl Inner {
     /// A transaction that sees what is committed, statement by statement, and on SQLite is the one writer.
     async fn begin(&self, doing: &'static str) -> Result<DatabaseTransaction, StoreError> {
-        let isolation_level =
-            if self.sql.backend == DbBackend::Sqlite { None } else { Some(IsolationLevel::ReadCommitted) };
-        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { isolation_level, sqlite_transaction_mode, ..TransactionOptions::default() };
+        let (isolation_level, mode) = match self.sql.backend {
+            DbBackend::Postgres => return self.begin_with("", doing).await,
+            DbBackend::Sqlite => (None, Some(SqliteTransactionMode::Immediate)),
+            _ => (Some(IsolationLevel::ReadCommitted), None),
+        };
+        let options =
+            TransactionOptions { isolation_level, sqlite_transaction_mode: mode, ..TransactionOptions::default() };
         self.db.begin_with_options(options).await.map_err(during(doing))
     }
 
     /// PostgreSQL: a transaction whose plans do not depend on what the database believes about the tables. What is
     /// known about a queue is always out of date: with a plan for the table as it was, a few events could cost a
-    /// search of all, and a large backlog the compilation of a program for every read. All of this ends with the
-    /// transaction. `more` goes into the same round trip.
+    /// search of all, and a large backlog the compilation of a program for every read. `more` goes into the same
+    /// round trip.
     async fn begin_steady(&self, more: &str, doing: &'static str) -> Result<DatabaseTransaction, StoreError> {
+        let steady = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
+                      SET LOCAL enable_mergejoin = off";
+        self.begin_with(&format!("{steady}; {more}"), doing).await
+    }
+
+    /// PostgreSQL: a transaction of this library, which has settings that end with it. The server ends it when it
+    /// hears nothing any more: where a connection falls silent in the middle, nobody else may be kept waiting by its
+    /// locks for as long as the operating system keeps the connection.
+    async fn begin_with(&self, settings: &str, doing: &'static str) -> Result<DatabaseTransaction, StoreError> {
         let txn = self.db.begin().await.map_err(during(doing))?;
         let text = format!(
-            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
-             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; {more}"
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
+             {settings}"
         );
         txn.execute_unprepared(&text).await.map_err(during(doing))?;
         Ok(txn)

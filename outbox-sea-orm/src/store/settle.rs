@@ -109,6 +109,8 @@ impl Inner {
             let Some((attempts, before)) = known.get(which) else { continue };
             match fate {
                 Fate::Delivered => {}
+                // Written after a later one: its connection was lost, but not what had been sent on it.
+                Fate::Retry { attempts: late, .. } if late < attempts => {}
                 Fate::Retry { attempts, delay, error } => {
                     let errors = errors(&with(before, now, *attempts, error));
                     retried.push(json!({

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use outbox_core::store::{Change, Fate, LaneSettle, LeaseRequest, Reach, SettleRequest, Settled, Store};
+use outbox_core::store::{Change, Fate, LaneSettle, SettleRequest, Settled, Store};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use uuid::Uuid;
 
 use super::fixture::Outboxed;
-use super::owner::{LONG, Owner, commit, count, only};
+use super::owner::{LONG, Owner, commit, count, lease, only};
 
 /// A settle that has begun is waited for by whoever takes the lease over, so what it writes was written under the
 /// lease; one that begins later writes nothing.
@@ -26,26 +26,15 @@ async fn the_fence_holds(outboxed: Outboxed, lock_event: &str) {
     assert!(!slow.is_finished());
 
     // The lease has run out, and yet nobody can take it while the settle is under way.
-    let thief = outboxed.another_store();
-    let id = Uuid::now_v7();
-    let request = LeaseRequest {
-        processor: id,
-        name: "thief".to_owned(),
-        ttl: LONG,
-        release: Vec::new(),
-        most: 8,
-        leaving: false,
-        reach: Reach::Works,
-        state: "{}".to_owned(),
-    };
-    let taken = thief.lease(request.clone()).await.unwrap().held;
+    let (thief, id) = (outboxed.another_store(), Uuid::now_v7());
+    let taken = lease(&thief, id, LONG).await;
     assert_eq!(taken.len(), 7, "the row of the shard that is being settled is passed by");
     assert!(taken.iter().all(|lease| lease.shard.number() != shard));
 
     blocker.rollback().await.unwrap();
     assert_eq!(slow.await.unwrap(), Settled::Done);
     assert_eq!(count(&outboxed).await, 0);
-    assert_eq!(thief.lease(request).await.unwrap().held.len(), 8);
+    assert_eq!(lease(&thief, id, LONG).await.len(), 8);
 }
 
 /// What a join to the lease row would do in place of the fence: it waits for the event's row, and when it goes on it

@@ -7,4 +7,5 @@ mod fence;
 mod fixture;
 mod owner;
 mod proof;
+mod silent;
 mod stalled;

@@ -25,10 +25,7 @@ pub(super) struct Owner {
 impl Owner {
     pub(super) async fn of(store: &SeaOrmStore, ttl: Duration) -> Self {
         let id = Uuid::now_v7();
-        let (name, state) = ("owner".to_owned(), "{}".to_owned());
-        let (release, reach) = (Vec::new(), Reach::Works);
-        let request = LeaseRequest { processor: id, name, ttl, release, most: 8, leaving: false, reach, state };
-        let held = store.lease(request).await.unwrap().held;
+        let held = lease(store, id, ttl).await;
         assert_eq!(held.len(), 8);
         Self { id, held }
     }
@@ -62,6 +59,14 @@ impl Owner {
         let reply = store.settle(SettleRequest { processor: self.id, lanes: vec![lane] }).await.unwrap();
         reply.lanes[0].1
     }
+}
+
+/// Asks for every shard.
+pub(super) async fn lease(store: &SeaOrmStore, processor: Uuid, ttl: Duration) -> Vec<Lease> {
+    let (name, state) = ("owner".to_owned(), "{}".to_owned());
+    let (release, reach) = (Vec::new(), Reach::Works);
+    let request = LeaseRequest { processor, name, ttl, release, most: 8, leaving: false, reach, state };
+    store.lease(request).await.unwrap().held
 }
 
 pub(super) async fn commit(outboxed: &Outboxed, bodies: &[&str]) {

@@ -38,8 +38,9 @@ pub use reads::{
 };
 pub use settles::{
     a_dead_event_moves_aside, a_parked_key_moves_aside_and_comes_back_in_its_order,
-    a_rejected_event_waits_and_remembers, number_and_id_must_both_match, settling_twice_is_settling_once,
-    ten_rejections_are_kept, under_an_old_generation_only_deliveries_count,
+    a_rejected_event_waits_and_remembers, a_retry_that_is_written_late_takes_nothing_back,
+    number_and_id_must_both_match, settling_twice_is_settling_once, ten_rejections_are_kept,
+    under_an_old_generation_only_deliveries_count,
 };
 /// Shards of the tables that a clause wants.
 pub const SHARDS: u16 = 8;
@@ -90,6 +91,7 @@ macro_rules! for_every_store_clause {
             settling_twice_is_settling_once,
             number_and_id_must_both_match,
             a_rejected_event_waits_and_remembers,
+            a_retry_that_is_written_late_takes_nothing_back,
             ten_rejections_are_kept,
             a_dead_event_moves_aside,
             a_parked_key_moves_aside_and_comes_back_in_its_order,

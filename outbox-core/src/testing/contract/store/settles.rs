@@ -71,6 +71,19 @@ pub async fn a_rejected_event_waits_and_remembers(fixture: &dyn Fixture) {
     assert_eq!(one.read().await[0].message.attempts, 3);
 }
 
+/// A settle whose connection was lost may still be carried out, after the one that was sent instead of it and others.
+pub async fn a_retry_that_is_written_late_takes_nothing_back(fixture: &dyn Fixture) {
+    commit_of(fixture, "a", &["1"]).await;
+    let one = Processor::alone(fixture).await;
+    let rows = one.read().await;
+    for attempts in [1, 2, 1] {
+        one.settle(&rows[0], retry(attempts, LONG)).await;
+    }
+    let pending = fixture.admin().pending(0, 10).await.unwrap();
+    let rejections: Vec<u32> = pending[0].rejections.iter().map(|rejection| rejection.attempt).collect();
+    assert_eq!((pending[0].attempts, rejections), (2, vec![1, 2]));
+}
+
 /// See [`DeadLetter::rejections`](crate::store::DeadLetter::rejections).
 pub async fn ten_rejections_are_kept(fixture: &dyn Fixture) {
     commit_of(fixture, "a", &["1"]).await;

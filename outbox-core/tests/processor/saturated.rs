@@ -1,41 +1,27 @@
 //! A processor that may remember no more of what it has passed over.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use outbox_core::store::{
-    Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, SettleReply, SettleRequest, Store, StoreError,
-};
+use outbox_core::store::{Store, StoreError};
 use outbox_core::testing::{Fault, FaultyPublisher, MemoryStore, message};
 use outbox_core::{Envelope, EventId, MemoryPublisher, Message, Processor, ProcessorHandle, RetryPolicy};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+use crate::support::{Call, DEADLINE, Meddle, Meddled, until};
+
 const MOST: usize = 10;
 
-/// Counts what is read, and passes everything on.
+/// Counts what is read.
 #[derive(Debug)]
-struct Counting(MemoryStore, Arc<AtomicUsize>);
+struct Counting(Arc<AtomicUsize>);
 
 #[async_trait]
-impl Store for Counting {
-    async fn open(&self) -> Result<(), StoreError> {
-        self.0.open().await
-    }
-    async fn lease(&self, request: LeaseRequest) -> Result<LeaseReply, StoreError> {
-        self.0.lease(request).await
-    }
-    async fn read(&self, request: ReadRequest) -> Result<ReadReply, StoreError> {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        self.0.read(request).await
-    }
-    async fn settle(&self, request: SettleRequest) -> Result<SettleReply, StoreError> {
-        self.0.settle(request).await
-    }
-    async fn promote(&self, id: uuid::Uuid, leases: &[Lease], limit: u32) -> Result<Option<Duration>, StoreError> {
-        self.0.promote(id, leases, limit).await
+impl Meddle for Counting {
+    async fn before(&self, call: Call) -> Result<(), StoreError> {
+        self.0.fetch_add(usize::from(call == Call::Read), Ordering::SeqCst);
+        Ok(())
     }
 }
 
@@ -54,12 +40,7 @@ fn start(store: impl Store, received: &MemoryPublisher, fault: Fault) -> Process
 }
 
 async fn saturated(processor: &ProcessorHandle) {
-    let waiting = async {
-        while processor.snapshot().await.unwrap().held < MOST {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, waiting).await.expect("it passes over as many as it may");
+    until(async || processor.snapshot().await.unwrap().held >= MOST).await;
 }
 
 /// While a writer stands still, events of a topic that does not work are remembered one by one. When it has ended they
@@ -82,7 +63,7 @@ async fn what_had_to_be_remembered_for_a_writer_is_forgotten_with_it() {
 async fn a_database_is_not_asked_in_vain() {
     let (store, received, reads) = (MemoryStore::new(1), MemoryPublisher::new(), Arc::new(AtomicUsize::new(0)));
     store.commit((0..2 * MOST).map(|n| event("blocked", &format!("key-{n}"))));
-    let processor = start(Counting(store.clone(), Arc::clone(&reads)), &received, Fault::Reject);
+    let processor = start(Meddled(store.clone(), Counting(Arc::clone(&reads))), &received, Fault::Reject);
     saturated(&processor).await;
     store.commit([event("healthy", "waiting")]);
     let before = reads.load(Ordering::SeqCst);

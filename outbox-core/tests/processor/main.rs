@@ -1,0 +1,9 @@
+//! The processor around the engine, against a store in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+mod database;
+mod delivering;
+mod once;
+mod saturated;
+mod stopping;
+mod support;

@@ -1,0 +1,43 @@
+//! A processor whose connection falls silent in the middle of a transaction.
+
+use std::time::Duration;
+
+use futures_util::poll;
+use outbox_core::store::Fate;
+use outbox_tests::eventually;
+use sea_orm::{ConnectionTrait, Statement};
+
+use super::fixture::Outboxed;
+use super::owner::{LONG, Owner, commit, count, lease, only};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(1);
+
+/// PostgreSQL keeps its locks until it learns that the connection is gone, which may take hours. Nobody has to wait
+/// for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_locks_do_not_keep_its_shards_from_others() {
+    let Some(db) = outbox_tests::postgres().await else { return };
+    let outboxed = Outboxed::new(db).await;
+    commit(&outboxed, &["1"]).await;
+    let owner = Owner::of(&outboxed.store, SHORT).await;
+    let (shard, seq, id) = only(&owner, &outboxed.store).await;
+    let mut settle = Box::pin(owner.settle(&outboxed.store, shard, seq, id, Fate::Delivered));
+    // From now on nobody listens: the future is not dropped, and not polled either.
+    while !is_locked(&outboxed, shard).await {
+        assert!(poll!(&mut settle).is_pending());
+    }
+
+    let (other, thief) = (outboxed.another_store(), uuid::Uuid::now_v7());
+    assert_eq!(lease(&other, thief, LONG).await.len(), 7, "its shard is locked");
+    eventually(DEADLINE, || async { lease(&other, thief, LONG).await.len() == 8 }).await;
+    assert_eq!(count(&outboxed).await, 1, "what was not committed has not happened");
+    drop(settle);
+}
+
+async fn is_locked(outboxed: &Outboxed, shard: u16) -> bool {
+    let table = outboxed.store.names().shard(outboxed.db.backend());
+    let sql = format!("SELECT shard FROM {table} WHERE shard = {shard} FOR UPDATE SKIP LOCKED");
+    let rows = outboxed.db.connection().query_all_raw(Statement::from_string(outboxed.db.backend(), sql)).await;
+    rows.unwrap().is_empty()
+}
