@@ -110,12 +110,10 @@ impl Shell {
         let store = Arc::clone(&self.processor.store);
         let patience = self.processor.config.lease;
         match effect {
-            // So that there is time for another before the leases are lost.
             Effect::Lease(request) => {
-                self.call(patience / 3, async move { store.lease(request).await }, move |answer| Event::Leased {
-                    asked,
-                    answer,
-                })
+                let leased = move |answer| Event::Leased { asked, answer };
+                // So that there is time for another before the leases are lost.
+                self.call(patience / 3, async move { store.lease(request).await }, leased);
             }
             Effect::Read(request) => self.call(patience, async move { store.read(request).await }, Event::Read),
             Effect::Settle(request) => self.call(patience, async move { store.settle(request).await }, Event::Settled),
