@@ -179,7 +179,9 @@ impl TableNames {
     }
 
     /// The name of the index `suffix` of `table`, neither qualified nor quoted.
-    pub(crate) fn index(&self, table: Table, suffix: &str) -> String {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn index(&self, table: Table, suffix: &str) -> String {
         format!("{}_{}_{suffix}", self.prefix, table.suffix())
     }
 

@@ -37,7 +37,7 @@ impl Inner {
         if self.sql.backend == DbBackend::MySql {
             let rows = lanes.iter().flat_map(|lane| &lane.rows);
             let highest = rows.map(|row| row.message.seq).max();
-            let now = self.saw(highest, server.as_deref()).await;
+            let now = self.saw(highest, server.as_deref());
             if now.era != mark.era {
                 // What was decided was decided of another server.
                 (mark, decided) = (now, 0);

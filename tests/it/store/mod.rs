@@ -2,6 +2,7 @@
 
 mod backlog;
 mod contract;
+mod crash;
 mod databases;
 mod fence;
 mod fixture;

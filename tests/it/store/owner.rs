@@ -30,16 +30,13 @@ impl Owner {
         Self { id, held }
     }
 
+    /// Everything from the beginning.
+    pub(super) fn lane(lease: &Lease) -> LaneRead {
+        LaneRead { lease: *lease, after: 0, known: Vec::new(), limit: 1_000, bytes: usize::MAX, revisit: None }
+    }
+
     pub(super) async fn read(&self, store: &SeaOrmStore) -> ReadReply {
-        let lane = |lease: &Lease| LaneRead {
-            lease: *lease,
-            after: 0,
-            known: Vec::new(),
-            limit: 1_000,
-            bytes: usize::MAX,
-            revisit: None,
-        };
-        let lanes = self.held.iter().map(lane).collect();
+        let lanes = self.held.iter().map(Self::lane).collect();
         store.read(ReadRequest { processor: self.id, lanes }).await.unwrap()
     }
 

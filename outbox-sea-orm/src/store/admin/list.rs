@@ -2,6 +2,7 @@
 
 use outbox_core::event::{EventId, OrderKey};
 use outbox_core::store::{DeadLetter, DeadState, PendingEvent, StoreError};
+use outbox_migration::Table;
 use sea_orm::{DbBackend, QueryResult, Value};
 use uuid::Uuid;
 
@@ -28,10 +29,15 @@ impl Inner {
                 ),
                 vec![after.into(), limit.clone(), limit],
             ),
-            _ => (
-                format!("SELECT {columns} FROM {table} e WHERE e.seq > ? ORDER BY e.seq LIMIT ?"),
-                vec![after.into(), limit],
-            ),
+            backend => {
+                // Where it believes the table to be small, MariaDB would read all of it.
+                let by_seq = match backend {
+                    DbBackend::MySql => format!(" FORCE INDEX (`{}`)", self.names.index(Table::Event, "seq")),
+                    _ => String::new(),
+                };
+                let text = format!("SELECT {columns} FROM {table} e{by_seq} WHERE e.seq > ? ORDER BY e.seq LIMIT ?");
+                (text, vec![after.into(), limit])
+            }
         };
         let statement = self.sql.statement(&text, values);
         let rows = if self.sql.backend == DbBackend::Postgres {

@@ -3,29 +3,27 @@
 mod gate;
 mod prover;
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use outbox_core::store::{StoreError, StoreErrorKind};
 use outbox_migration::Table;
 use sea_orm::{DatabaseTransaction, DbBackend, Value};
-use tokio::sync::Mutex;
 
 use self::gate::Gate;
-use self::prover::{Holder, Prover};
+use self::prover::{Holder, Look, Prover};
 use super::error::during;
 use super::open::Opened;
 use super::{Inner, query};
 
 const DOING: &str = "looking who is writing";
 
-/// What the store knows about writers that have not ended. The locks are held over the looks at the database: two
-/// looks at once could prove what is not so.
+/// What the store knows about writers that have not ended. Nobody holds a lock while the database is asked: it may
+/// never answer. So looks may overlap, and each says what was known when it began.
 #[derive(Debug, Default)]
 pub(super) struct Decided {
     prover: Mutex<Prover>,
     gate: Mutex<Gate>,
-    /// As of the last look: whoever has a connection must not wait for those locks, behind which others wait for one.
     era: AtomicI64,
 }
 
@@ -44,15 +42,20 @@ impl Mark {
     }
 }
 
+/// A panic while it was held is no reason to stop: what is inside is changed in one go.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Inner {
     /// What is decided for rows that are read after this call, and the connection to read them with, which is in a
-    /// transaction on PostgreSQL. The locks come before the connection: a pool may have one alone.
+    /// transaction on PostgreSQL.
     pub(super) async fn decided(&self, opened: &Opened) -> Result<(Mark, Option<DatabaseTransaction>), StoreError> {
         match self.sql.backend {
             DbBackend::Postgres => {
-                let mut prover = self.decided.prover.lock().await;
+                let looks = lock(&self.decided.prover).looks();
                 let txn = self.begin_steady("SET TRANSACTION READ ONLY", DOING).await?;
-                let mark = self.decided_by_locks(&txn, &mut prover, opened).await?;
+                let mark = self.decided_by_locks(&txn, looks, opened).await?;
                 Ok((mark, Some(txn)))
             }
             DbBackend::MySql => Ok((self.decided_by_gate().await?, None)),
@@ -68,23 +71,25 @@ impl Inner {
     async fn decided_by_locks(
         &self,
         txn: &DatabaseTransaction,
-        prover: &mut Prover,
+        looks: u64,
         opened: &Opened,
     ) -> Result<Mark, StoreError> {
+        let micros = |time: &str| format!("(extract(epoch FROM {time}) * 1000000)::bigint");
         let text = format!(
-            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery(), \
-             pg_postmaster_start_time()::text FROM {}",
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery(), {}, {}, {} FROM {}",
+            micros("pg_postmaster_start_time()"),
+            micros("(SELECT a.backend_start FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a)"),
+            micros("clock_timestamp()"),
             opened.sequence
         );
-        let rows = query(txn, self.sql.statement(&text, []), DOING).await?;
-        let (mut last, mut server) = (0_i64, String::new());
-        for row in rows {
+        let mut look = Look::default();
+        for row in query(txn, self.sql.statement(&text, []), DOING).await? {
             if row.try_get_by_index(1).map_err(during(DOING))? {
                 let what = "the database has become a replica";
                 return Err(StoreError::new(StoreErrorKind::Unavailable, DOING, what));
             }
-            last = row.try_get_by_index(0).map_err(during(DOING))?;
-            server = row.try_get_by_index(2).map_err(during(DOING))?;
+            let number = |index| row.try_get_by_index::<i64>(index).map_err(during(DOING));
+            look = Look { last: number(0)?, server: number(2)?, connected: number(3)?, at: number(4)?, ..look };
         }
         // A statement of its own: the locks must be listed after the number was read. Those of prepared transactions
         // are listed too, without a process.
@@ -93,31 +98,33 @@ impl Inner {
              AND l.relation = ?::regclass \
              AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())";
         let statement = self.sql.statement(text, [Value::from(self.sql.event.clone())]);
-        let mut holders = HashSet::new();
         for row in query(txn, statement, DOING).await? {
             let name: String = row.try_get_by_index(0).map_err(during(DOING))?;
             let prepared = row.try_get_by_index::<i32>(1).map_err(during(DOING))? == 1;
-            holders.insert(if prepared { Holder::Prepared(name) } else { Holder::Running(name) });
+            look.holders.insert(if prepared { Holder::Prepared(name) } else { Holder::Running(name) });
         }
-        let decided = prover.observe(&server, last, holders);
+        let mut prover = lock(&self.decided.prover);
+        let decided = prover.observe(looks, look);
         self.decided.era.store(prover.era(), Ordering::Release);
         Ok(Mark { decided, era: prover.era() })
     }
 
     async fn decided_by_gate(&self) -> Result<Mark, StoreError> {
-        let mut gate = self.decided.gate.lock().await;
-        if gate.wants_a_look() {
+        let wanted = lock(&self.decided.gate).wants_a_look();
+        if let Some(mark) = wanted {
             let text = format!("SELECT CAST(slot AS SIGNED) FROM {} FOR UPDATE SKIP LOCKED", self.sql.gate);
             let rows = query(&self.db, self.sql.statement(&text, []), DOING).await?;
             let slots: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
-            gate.found_free(slots.map_err(during(DOING))?.into_iter().filter_map(|slot| u32::try_from(slot).ok()));
+            let slots = slots.map_err(during(DOING))?.into_iter().filter_map(|slot| u32::try_from(slot).ok());
+            lock(&self.decided.gate).found_free(mark, slots);
         }
+        let gate = lock(&self.decided.gate);
         Ok(Mark { decided: gate.decided(), era: gate.era() })
     }
 
     /// MariaDB: what a read found, for the next proof, and who answered.
-    pub(super) async fn saw(&self, highest: Option<i64>, server: Option<&str>) -> Mark {
-        let mut gate = self.decided.gate.lock().await;
+    pub(super) fn saw(&self, highest: Option<i64>, server: Option<&str>) -> Mark {
+        let mut gate = lock(&self.decided.gate);
         if let Some(server) = server {
             gate.answered_by(server);
         }
