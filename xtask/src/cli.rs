@@ -32,6 +32,7 @@ Usage: cargo xtask <task>
   chaos [<its options>]                      run the fault suite on servers of its own; --help lists the options
   simulate [--seeds <n>] [--seed <s>]        run the engine against faults in memory, on every core: n seeds, from 0 or
                                              from s on, or s alone; 20000 unless said otherwise
+  prepare                                    install what --all-features is built with, where that is possible
   check-deps                                 which package may depend on what
 
   help                                       this text
@@ -43,6 +44,7 @@ pub(crate) enum Task {
     Services { action: ServicesAction, dir: Option<PathBuf> },
     Test { skip: Vec<Service>, arguments: Vec<OsString> },
     Examples,
+    Prepare,
     Chaos { arguments: Vec<OsString> },
     CheckDeps,
     Simulate { first: Option<u64>, count: Option<u64> },
@@ -69,6 +71,7 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             Some("services") => services(parser),
             Some("test") => test(parser),
             Some("examples") => alone(parser, Task::Examples),
+            Some("prepare") => alone(parser, Task::Prepare),
             // All that follows is the suite's own.
             Some("chaos") => Ok(Task::Chaos { arguments: parser.raw_args()?.collect() }),
             Some("simulate") => simulate(parser),

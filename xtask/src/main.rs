@@ -10,6 +10,7 @@ mod cli;
 mod deps;
 mod examples;
 mod interrupt;
+mod prepare;
 mod servers;
 mod services;
 mod simulate;
@@ -40,6 +41,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::Services { action, dir } => services::command::run(&action, dir),
         Task::Test { skip, arguments } => test::run(skip, &arguments),
         Task::Examples => examples::run(),
+        Task::Prepare => prepare::run().map(|()| ExitCode::SUCCESS),
         Task::Chaos { arguments } => chaos::run(&arguments),
         Task::CheckDeps => deps::check(),
         Task::Simulate { first, count } => simulate::run(first, count),

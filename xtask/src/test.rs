@@ -6,12 +6,16 @@ use std::process::{Command, ExitCode};
 use crate::interrupt::Interrupt;
 use crate::servers::{SKIP, with_servers};
 use crate::services::Service;
-use crate::{supervise, workspace};
+use crate::{prepare, supervise, workspace};
 
 pub(crate) fn run(skip: Vec<Service>, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
+    let (tests, all_features) = cargo_test(arguments);
+    if all_features {
+        prepare::run()?;
+    }
     let status = with_servers(skip, &interrupt, |servers| {
-        let mut tests = cargo_test(arguments);
+        let mut tests = tests;
         tests.envs(servers.addresses.iter().map(|(service, address)| (service.variable(), address)));
         tests.env(SKIP, servers.skipped_names());
         // For tests that need a server of their own, to crash it.
@@ -22,19 +26,25 @@ pub(crate) fn run(skip: Vec<Service>, arguments: &[OsString]) -> anyhow::Result<
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-fn cargo_test(arguments: &[OsString]) -> Command {
+/// With all packages and all features, unless some are named; says whether it is all features.
+fn cargo_test(arguments: &[OsString]) -> (Command, bool) {
     let mut command = workspace::cargo();
     command.arg("test");
-    // With `--workspace` cargo would not look at the packages that were named.
     let of_cargo = arguments.split(|argument| argument == "--").next().unwrap_or_default();
-    let names_packages = of_cargo.iter().filter_map(|argument| argument.to_str()).any(|argument| {
-        argument.starts_with("-p") || argument.starts_with("--package") || argument.starts_with("--manifest-path")
-    });
-    if !names_packages {
+    let names = |options: &[&str]| {
+        let words = of_cargo.iter().filter_map(|argument| argument.to_str());
+        words.into_iter().any(|word| options.iter().any(|option| word.starts_with(option)))
+    };
+    // With `--workspace` cargo would not look at the packages that were named.
+    if !names(&["-p", "--package", "--manifest-path"]) {
         command.arg("--workspace");
     }
+    let some_features = names(&["-F", "--features", "--no-default-features"]);
+    if !some_features && !names(&["--all-features"]) {
+        command.arg("--all-features");
+    }
     command.args(arguments);
-    command
+    (command, !some_features)
 }
 
 #[cfg(test)]
@@ -42,16 +52,17 @@ mod tests {
     use super::*;
 
     fn words(line: &str) -> Vec<OsString> {
-        cargo_test(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
-            .get_args()
-            .map(ToOwned::to_owned)
-            .collect()
+        let (command, _) = cargo_test(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
+        command.get_args().map(ToOwned::to_owned).collect()
     }
 
     #[test]
-    fn all_packages_unless_some_are_named() {
+    fn everything_unless_something_is_named() {
+        assert_eq!(words(""), ["test", "--workspace", "--all-features"]);
         assert_eq!(words("--all-features"), ["test", "--workspace", "--all-features"]);
-        assert_eq!(words("-p outbox-tests"), ["test", "-p", "outbox-tests"]);
-        assert_eq!(words("-- -p"), ["test", "--workspace", "--", "-p"], "options of the test binary are its own");
+        assert_eq!(words("-p outbox-tests"), ["test", "--all-features", "-p", "outbox-tests"]);
+        assert_eq!(words("-F outbox-sea-orm/kafka"), ["test", "--workspace", "-F", "outbox-sea-orm/kafka"]);
+        let of_the_binary = ["test", "--workspace", "--all-features", "--", "-p", "-F"];
+        assert_eq!(words("-- -p -F"), of_the_binary, "options of the test binary are its own");
     }
 }

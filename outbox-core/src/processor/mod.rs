@@ -56,7 +56,7 @@ pub struct Report {
 #[non_exhaustive]
 pub enum ProcessorError {
     /// The outbox's tables are missing, or not what this library understands; the text says what to do.
-    #[error("the outbox cannot be used: {}", chain(&**.0))]
+    #[error("the outbox cannot be used: {0}")]
     Store(#[source] Arc<StoreError>),
     /// A bug: the processor panicked. What it had published and not settled is repeated.
     #[error("the processor panicked, which is a bug: {0}")]
@@ -70,17 +70,6 @@ impl From<StoreError> for ProcessorError {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))
     }
-}
-
-/// An error and all that it came from: `{}` is what most programs print.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text += &format!(": {source}");
-        next = source.source();
-    }
-    text
 }
 
 impl Processor {

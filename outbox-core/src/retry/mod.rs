@@ -18,7 +18,7 @@ pub enum OnDeath {
     /// They go on without it.
     #[default]
     Continue,
-    /// They are held back, durably, until an operator requeues or deletes what is dead.
+    /// They are held back, durably, until an operator requeues the key.
     ParkKey,
 }
 

@@ -36,12 +36,43 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the outbox store failed while {}", self.doing)
+        write!(f, "the outbox store failed while {}", self.doing)?;
+        // With all that it came from: `{}` is what most programs print. Some causes repeat their own.
+        let mut said = String::new();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+            next = cause.source();
+        }
+        Ok(())
     }
 }
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(self.source.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("query error: {0}")]
+    struct Outer(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no such table")]
+    struct Inner;
+
+    #[test]
+    fn the_causes_are_in_the_text_once() {
+        let error = StoreError::new(StoreErrorKind::Broken, "settling", Outer(Inner));
+        assert_eq!(error.to_string(), "the outbox store failed while settling: query error: no such table");
     }
 }

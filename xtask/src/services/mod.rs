@@ -6,7 +6,7 @@
 mod account;
 pub(crate) mod command;
 mod fleet;
-mod install;
+pub(crate) mod install;
 mod kafka;
 mod kafka_options;
 mod launch;
