@@ -8,6 +8,7 @@ const NAME_BYTES: usize = 255;
 const TOPIC_BYTES: usize = 249;
 const HEADER_BYTES: usize = 128;
 const RESERVED_PREFIX: &str = "outbox-";
+const CONTENT_TYPE: &str = "content-type";
 
 /// What is wrong with an aggregate type or an event type, called `what` in the message.
 pub(crate) fn name(what: &str, text: &str) -> Result<(), String> {
@@ -30,9 +31,11 @@ pub(crate) fn topic(text: &str) -> Result<(), String> {
 pub(crate) fn header(text: &str) -> Result<(), String> {
     const WHAT: &str = "the header name";
     length(WHAT, text, HEADER_BYTES)?;
-    if text.to_ascii_lowercase().starts_with(RESERVED_PREFIX) {
+    let lower = text.to_ascii_lowercase();
+    if lower == CONTENT_TYPE || lower.starts_with(RESERVED_PREFIX) {
         return Err(format!(
-            "header names that start with `{RESERVED_PREFIX}` are written by the outbox alone: choose another name"
+            "`{CONTENT_TYPE}` and header names that start with `{RESERVED_PREFIX}` are written by the outbox alone: \
+             choose another name"
         ));
     }
     characters(WHAT, text, "!#$%&'*+-.^_`|~")
@@ -118,7 +121,10 @@ mod tests {
 
     fn samples() -> Vec<String> {
         let mut samples: Vec<String> = (0..=0x17f).filter_map(char::from_u32).map(|char| format!("a{char}b")).collect();
-        samples.extend(["", ".", "..", "...", "outbox", "outbox-", "OutBox-x", "out-box"].map(str::to_owned));
+        samples.extend(
+            ["", ".", "..", "...", "outbox", "outbox-", "OutBox-x", "out-box", "Content-Type", "content-types"]
+                .map(str::to_owned),
+        );
         samples.extend([127, 128, 129, 248, 249, 250, 254, 255, 256].map(|length| "x".repeat(length)));
         samples
     }

@@ -45,6 +45,7 @@ pub(super) enum Request {
 /// # }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "the handle is how the processor is stopped"]
 pub struct ProcessorHandle {
     requests: mpsc::UnboundedSender<Request>,
     ended: watch::Receiver<Ended>,
