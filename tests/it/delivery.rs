@@ -10,21 +10,21 @@ use outbox_kafka::KafkaPublisher;
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::Entered;
-use outbox_tests::{Kafka, OwnServer, ProcessorProcess, Server, TestDatabase, eventually, kafka, mariadb, postgres};
+use outbox_tests::{Kafka, ProcessorProcess, TestDatabase, eventually, kafka, mariadb, postgres};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-async fn outbox(db: &TestDatabase) -> Outbox {
+pub(crate) async fn outbox(db: &TestDatabase) -> Outbox {
     Migrator::up(db.connection(), None).await.unwrap();
     Outbox::new(db.connection().clone())
 }
 
-fn entered(topic: &str, key: &str, version: i64) -> Entered {
+pub(crate) fn entered(topic: &str, key: &str, version: i64) -> Entered {
     Entered { topic: topic.to_owned(), key: key.to_owned(), version }
 }
 
-async fn stage(outbox: &Outbox, events: impl IntoIterator<Item = Entered>) {
+pub(crate) async fn stage(outbox: &Outbox, events: impl IntoIterator<Item = Entered>) {
     let txn = outbox.begin().await.unwrap();
     for event in events {
         txn.stage_event(&event).unwrap();
@@ -126,62 +126,6 @@ async fn an_event_too_large_for_its_topic_dies_and_its_key_goes_on() {
 async fn an_event_too_large_for_its_topic_dies_and_its_key_parks() {
     let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
     an_event_too_large_for_its_topic(db, kafka, OnDeath::ParkKey).await;
-}
-
-/// The broker is away for longer than all attempts would take. Nothing counts, nothing dies, nothing is repeated.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_away_costs_no_attempts() {
-    let (Some(db), Some(server)) = (postgres().await, OwnServer::start(Server::Kafka).await) else { return };
-    let kafka = Kafka::at(server.address());
-    let topic = kafka.topic(3).await;
-    let outbox = outbox(&db).await;
-    let policy = RetryPolicy::fixed(Duration::from_millis(20)).max_attempts(2);
-    let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
-    let processor = outbox.processor(publisher).retry(policy).spawn().unwrap();
-    stage(&outbox, (0..50).map(|n| entered(&topic, "before", n))).await;
-    kafka.consume_all(&topic, 50, DEADLINE).await;
-    server.crash().await;
-    for n in 0..200 {
-        stage(&outbox, [entered(&topic, &format!("key-{}", n % 7), n)]).await;
-    }
-    // Several times what all attempts would take.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let pending = outbox.store().pending(0, 1_000).await.unwrap();
-    assert_eq!(pending.len(), 200);
-    assert!(pending.iter().all(|event| event.attempts == 0));
-    server.restart().await;
-    let records = kafka.consume_all(&topic, 250, DEADLINE).await;
-    assert_eq!(records.len(), 250, "repeats");
-    let report = processor.shutdown().await.unwrap();
-    assert_eq!((report.counts.delivered, report.counts.retried, report.counts.dead), (250, 0, 0));
-}
-
-/// A topic that does not exist holds back nothing else, and its events arrive when it is made.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_topic_holds_back_nothing_else() {
-    let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
-    let outbox = outbox(&db).await;
-    let topic = kafka.topic(3).await;
-    let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
-    let processor = outbox.processor(publisher).retry(RetryPolicy::never()).spawn().unwrap();
-    let unknown = format!("{topic}-not-there");
-    stage(
-        &outbox,
-        (0..300).map(|n| entered(if n % 3 == 0 { &unknown } else { &topic }, &format!("key-{}", n % 10), n)),
-    )
-    .await;
-    assert_eq!(kafka.consume_all(&topic, 200, DEADLINE).await.len(), 200);
-    let paused = || async {
-        let snapshot = processor.snapshot().await.unwrap();
-        snapshot.paused.iter().any(|(topic, _)| *topic == unknown)
-    };
-    eventually(DEADLINE, paused).await;
-    let pending = outbox.store().pending(0, 1_000).await.unwrap();
-    assert!(pending.iter().all(|event| event.envelope.topic == unknown && event.attempts == 0));
-    // An operator gives one of them up by hand.
-    assert!(outbox.store().give_up(pending[0].envelope.id, "the topic was a typing error").await.unwrap());
-    assert_eq!(outbox.store().dead_letters(None, 10).await.unwrap().len(), 1);
-    processor.shutdown().await.unwrap();
 }
 
 /// A million events of 1 KB wait; the processor that delivers them stays small.
