@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use outbox_core::shard::{DEFAULT_SHARD_COUNT, Shard};
 use outbox_core::store::{Admin, DeadState};
 use outbox_core::{EventId, MemoryPublisher, OnDeath, RetryPolicy};
 use outbox_kafka::KafkaPublisher;
@@ -32,22 +33,30 @@ pub(crate) async fn stage(outbox: &Outbox, events: impl IntoIterator<Item = Ente
     txn.commit().await.unwrap();
 }
 
-/// A writer stalls between its INSERT and its COMMIT while others go on. What it wrote still arrives, and nothing
-/// that was staged after its commit arrives before it.
+/// A writer stalls between its INSERT and its COMMIT while others go on, also in its own shard. However long that
+/// takes, what it wrote still arrives, and nothing that was staged after its commit arrives before it.
 async fn a_stalled_writer_loses_and_reorders_nothing(db: TestDatabase) {
     let outbox = outbox(&db).await;
     let received = MemoryPublisher::new();
     let processor = outbox.processor(received.clone()).spawn().unwrap();
-    let mut sent = 0;
-    for round in 0..5 {
+    let shard = |key: &str| Shard::of_key(key, DEFAULT_SHARD_COUNT);
+    let of_shard = |same: bool| {
+        let mut keys = (0..).map(|n| format!("fast-{n}"));
+        keys.find(|key| (shard(key) == shard("slow")) == same).unwrap()
+    };
+    let fast = [of_shard(true), of_shard(false)];
+    let (mut sent, mut version) = (0, 0);
+    for (round, stall) in (0..).zip([0, 0, 3, 0, 8].map(Duration::from_secs)) {
         let stalled = outbox.begin().await.unwrap();
         stalled.stage_event(&entered("t", "slow", 2 * round)).unwrap();
         stalled.flush().await.unwrap();
-        for version in 0..20 {
-            stage(&outbox, [entered("t", "fast", version + 20 * round)]).await;
+        let since = Instant::now();
+        let mut commits = 0;
+        while commits < 20 || since.elapsed() < stall {
+            stage(&outbox, fast.iter().map(|key| entered("t", key, version))).await;
+            (version, commits, sent) = (version + 1, commits + 1, sent + fast.len());
+            received.wait_for(sent, DEADLINE).await.unwrap();
         }
-        sent += 20;
-        received.wait_for(sent, DEADLINE).await.unwrap();
         stalled.commit().await.unwrap();
         stage(&outbox, [entered("t", "slow", 2 * round + 1)]).await;
         sent += 2;
@@ -56,7 +65,7 @@ async fn a_stalled_writer_loses_and_reorders_nothing(db: TestDatabase) {
     processor.shutdown().await.unwrap();
     let messages = received.messages();
     assert_eq!(messages.len(), sent);
-    for key in ["slow", "fast"] {
+    for key in fast.iter().map(String::as_str).chain(["slow"]) {
         let of_key = messages.iter().filter(|message| message.envelope.key.as_deref() == Some(key));
         let versions: Vec<i64> = of_key.filter_map(|message| message.envelope.aggregate_version).collect();
         assert!(versions.is_sorted(), "{key}: {versions:?}");
