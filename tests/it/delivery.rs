@@ -11,7 +11,7 @@ use outbox_kafka::KafkaPublisher;
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::Entered;
-use outbox_tests::{Kafka, ProcessorProcess, TestDatabase, eventually, kafka, mariadb, postgres};
+use outbox_tests::{Kafka, ProcessorProcess, TestDatabase, eventually, kafka, mariadb, on_every_database, postgres};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -82,6 +82,29 @@ async fn a_stalled_writer_on_postgres() {
 async fn a_stalled_writer_on_mariadb() {
     let Some(db) = mariadb().await else { return };
     a_stalled_writer_loses_and_reorders_nothing(db).await;
+}
+
+on_every_database! {
+    /// A processor that would look by itself only after an hour hears of every commit of its own process.
+    async fn a_commit_wakes_the_processor_of_its_process(db: TestDatabase) {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let outbox = outbox(&db).await;
+        let received = MemoryPublisher::new();
+        let processor = outbox.processor(received.clone()).poll_intervals(HOUR, HOUR, HOUR).spawn().unwrap();
+        // What is committed before it has its shards is found without being told.
+        for n in 0..20_usize {
+            let idle = || async {
+                let snapshot = processor.snapshot().await.unwrap();
+                let settled = snapshot.counts.delivered == n as u64;
+                if snapshot.shards > 0 && settled { Ok(()) } else { Err(snapshot) }
+            };
+            eventually(DEADLINE, idle).await;
+            stage(&outbox, [entered("t", "key", n as i64)]).await;
+            received.wait_for(n + 1, DEADLINE).await.unwrap();
+        }
+        processor.shutdown().await.unwrap();
+        assert_eq!(received.messages().len(), 20);
+    }
 }
 
 /// An event over the topic's limit in the middle of a dense key: nothing of the key passes it while it is tried.
