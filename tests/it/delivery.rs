@@ -2,29 +2,30 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use outbox_core::shard::{DEFAULT_SHARD_COUNT, Shard};
 use outbox_core::store::{Admin, DeadState};
 use outbox_core::{EventId, MemoryPublisher, OnDeath, RetryPolicy};
 use outbox_kafka::KafkaPublisher;
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::Entered;
-use outbox_tests::{Kafka, OwnServer, ProcessorProcess, Server, TestDatabase, eventually, kafka, mariadb, postgres};
+use outbox_tests::{Kafka, ProcessorProcess, TestDatabase, eventually, kafka, mariadb, on_every_database, postgres};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-async fn outbox(db: &TestDatabase) -> Outbox {
+pub(crate) async fn outbox(db: &TestDatabase) -> Outbox {
     Migrator::up(db.connection(), None).await.unwrap();
     Outbox::new(db.connection().clone())
 }
 
-fn entered(topic: &str, key: &str, version: i64) -> Entered {
+pub(crate) fn entered(topic: &str, key: &str, version: i64) -> Entered {
     Entered { topic: topic.to_owned(), key: key.to_owned(), version }
 }
 
-async fn stage(outbox: &Outbox, events: impl IntoIterator<Item = Entered>) {
+pub(crate) async fn stage(outbox: &Outbox, events: impl IntoIterator<Item = Entered>) {
     let txn = outbox.begin().await.unwrap();
     for event in events {
         txn.stage_event(&event).unwrap();
@@ -32,22 +33,30 @@ async fn stage(outbox: &Outbox, events: impl IntoIterator<Item = Entered>) {
     txn.commit().await.unwrap();
 }
 
-/// A writer stalls between its INSERT and its COMMIT while others go on. What it wrote still arrives, and nothing
-/// that was staged after its commit arrives before it.
+/// A writer stalls between its INSERT and its COMMIT while others go on, also in its own shard. However long that
+/// takes, what it wrote still arrives, and nothing that was staged after its commit arrives before it.
 async fn a_stalled_writer_loses_and_reorders_nothing(db: TestDatabase) {
     let outbox = outbox(&db).await;
     let received = MemoryPublisher::new();
     let processor = outbox.processor(received.clone()).spawn().unwrap();
-    let mut sent = 0;
-    for round in 0..5 {
+    let shard = |key: &str| Shard::of_key(key, DEFAULT_SHARD_COUNT);
+    let of_shard = |same: bool| {
+        let mut keys = (0..).map(|n| format!("fast-{n}"));
+        keys.find(|key| (shard(key) == shard("slow")) == same).unwrap()
+    };
+    let fast = [of_shard(true), of_shard(false)];
+    let (mut sent, mut version) = (0, 0);
+    for (round, stall) in (0..).zip([0, 0, 3, 0, 8].map(Duration::from_secs)) {
         let stalled = outbox.begin().await.unwrap();
         stalled.stage_event(&entered("t", "slow", 2 * round)).unwrap();
         stalled.flush().await.unwrap();
-        for version in 0..20 {
-            stage(&outbox, [entered("t", "fast", version + 20 * round)]).await;
+        let since = Instant::now();
+        let mut commits = 0;
+        while commits < 20 || since.elapsed() < stall {
+            stage(&outbox, fast.iter().map(|key| entered("t", key, version))).await;
+            (version, commits, sent) = (version + 1, commits + 1, sent + fast.len());
+            received.wait_for(sent, DEADLINE).await.unwrap();
         }
-        sent += 20;
-        received.wait_for(sent, DEADLINE).await.unwrap();
         stalled.commit().await.unwrap();
         stage(&outbox, [entered("t", "slow", 2 * round + 1)]).await;
         sent += 2;
@@ -56,7 +65,7 @@ async fn a_stalled_writer_loses_and_reorders_nothing(db: TestDatabase) {
     processor.shutdown().await.unwrap();
     let messages = received.messages();
     assert_eq!(messages.len(), sent);
-    for key in ["slow", "fast"] {
+    for key in fast.iter().map(String::as_str).chain(["slow"]) {
         let of_key = messages.iter().filter(|message| message.envelope.key.as_deref() == Some(key));
         let versions: Vec<i64> = of_key.filter_map(|message| message.envelope.aggregate_version).collect();
         assert!(versions.is_sorted(), "{key}: {versions:?}");
@@ -73,6 +82,29 @@ async fn a_stalled_writer_on_postgres() {
 async fn a_stalled_writer_on_mariadb() {
     let Some(db) = mariadb().await else { return };
     a_stalled_writer_loses_and_reorders_nothing(db).await;
+}
+
+on_every_database! {
+    /// A processor that would look by itself only after an hour hears of every commit of its own process.
+    async fn a_commit_wakes_the_processor_of_its_process(db: TestDatabase) {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let outbox = outbox(&db).await;
+        let received = MemoryPublisher::new();
+        let processor = outbox.processor(received.clone()).poll_intervals(HOUR, HOUR, HOUR).spawn().unwrap();
+        // What is committed before it has its shards is found without being told.
+        for n in 0..20_usize {
+            let idle = || async {
+                let snapshot = processor.snapshot().await.unwrap();
+                let settled = snapshot.counts.delivered == n as u64;
+                if snapshot.shards > 0 && settled { Ok(()) } else { Err(snapshot) }
+            };
+            eventually(DEADLINE, idle).await;
+            stage(&outbox, [entered("t", "key", n as i64)]).await;
+            received.wait_for(n + 1, DEADLINE).await.unwrap();
+        }
+        processor.shutdown().await.unwrap();
+        assert_eq!(received.messages().len(), 20);
+    }
 }
 
 /// An event over the topic's limit in the middle of a dense key: nothing of the key passes it while it is tried.
@@ -126,62 +158,6 @@ async fn an_event_too_large_for_its_topic_dies_and_its_key_goes_on() {
 async fn an_event_too_large_for_its_topic_dies_and_its_key_parks() {
     let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
     an_event_too_large_for_its_topic(db, kafka, OnDeath::ParkKey).await;
-}
-
-/// The broker is away for longer than all attempts would take. Nothing counts, nothing dies, nothing is repeated.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_away_costs_no_attempts() {
-    let (Some(db), Some(server)) = (postgres().await, OwnServer::start(Server::Kafka).await) else { return };
-    let kafka = Kafka::at(server.address());
-    let topic = kafka.topic(3).await;
-    let outbox = outbox(&db).await;
-    let policy = RetryPolicy::fixed(Duration::from_millis(20)).max_attempts(2);
-    let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
-    let processor = outbox.processor(publisher).retry(policy).spawn().unwrap();
-    stage(&outbox, (0..50).map(|n| entered(&topic, "before", n))).await;
-    kafka.consume_all(&topic, 50, DEADLINE).await;
-    server.crash().await;
-    for n in 0..200 {
-        stage(&outbox, [entered(&topic, &format!("key-{}", n % 7), n)]).await;
-    }
-    // Several times what all attempts would take.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let pending = outbox.store().pending(0, 1_000).await.unwrap();
-    assert_eq!(pending.len(), 200);
-    assert!(pending.iter().all(|event| event.attempts == 0));
-    server.restart().await;
-    let records = kafka.consume_all(&topic, 250, DEADLINE).await;
-    assert_eq!(records.len(), 250, "repeats");
-    let report = processor.shutdown().await.unwrap();
-    assert_eq!((report.counts.delivered, report.counts.retried, report.counts.dead), (250, 0, 0));
-}
-
-/// A topic that does not exist holds back nothing else, and its events arrive when it is made.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_topic_holds_back_nothing_else() {
-    let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
-    let outbox = outbox(&db).await;
-    let topic = kafka.topic(3).await;
-    let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
-    let processor = outbox.processor(publisher).retry(RetryPolicy::never()).spawn().unwrap();
-    let unknown = format!("{topic}-not-there");
-    stage(
-        &outbox,
-        (0..300).map(|n| entered(if n % 3 == 0 { &unknown } else { &topic }, &format!("key-{}", n % 10), n)),
-    )
-    .await;
-    assert_eq!(kafka.consume_all(&topic, 200, DEADLINE).await.len(), 200);
-    let paused = || async {
-        let snapshot = processor.snapshot().await.unwrap();
-        snapshot.paused.iter().any(|(topic, _)| *topic == unknown)
-    };
-    eventually(DEADLINE, paused).await;
-    let pending = outbox.store().pending(0, 1_000).await.unwrap();
-    assert!(pending.iter().all(|event| event.envelope.topic == unknown && event.attempts == 0));
-    // An operator gives one of them up by hand.
-    assert!(outbox.store().give_up(pending[0].envelope.id, "the topic was a typing error").await.unwrap());
-    assert_eq!(outbox.store().dead_letters(None, 10).await.unwrap().len(), 1);
-    processor.shutdown().await.unwrap();
 }
 
 /// A million events of 1 KB wait; the processor that delivers them stays small.

@@ -12,6 +12,7 @@
 mod blocked;
 mod delivery;
 mod ordering;
+mod outage;
 mod random;
 mod rights;
 mod store;

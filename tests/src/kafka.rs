@@ -73,8 +73,18 @@ impl Kafka {
     /// When the broker does not accept it, or does not show it in time.
     pub async fn topic_with(&self, partitions: i32, settings: &[(&str, &str)]) -> String {
         let name = format!("outbox-test-{}", Uuid::now_v7());
+        self.create_topic(&name, partitions, settings).await;
+        name
+    }
+
+    /// Creates a topic of this name, with settings.
+    ///
+    /// # Panics
+    ///
+    /// As [`topic_with`](Self::topic_with).
+    pub async fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
-        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
         for result in admin.create_topics([&topic], &options).await.expect("the broker answers") {
@@ -82,13 +92,12 @@ impl Kafka {
         }
         // Created is not yet known to the broker's clients.
         eventually(REQUEST, || async {
-            let metadata = admin.inner().fetch_metadata(Some(&name), REQUEST).expect("the broker answers");
+            let metadata = admin.inner().fetch_metadata(Some(name), REQUEST).expect("the broker answers");
             let topic = metadata.topics().first().expect("the topic that was asked for");
             let led = topic.partitions().iter().filter(|partition| partition.leader() >= 0);
             led.count() == usize::try_from(partitions).expect("a number of partitions")
         })
         .await;
-        name
     }
 
     /// Reads a topic from its beginning: waits until there are `expected` records, then reads on to what is the end

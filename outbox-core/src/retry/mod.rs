@@ -196,6 +196,7 @@ impl fmt::Debug for RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::message;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -215,5 +216,44 @@ mod tests {
         for policy in [exponential, RetryPolicy::fixed(SECOND), RetryPolicy::never(), custom().max_attempts(3)] {
             assert_eq!(policy.problem(), None, "{policy:?}");
         }
+    }
+
+    fn of_seq(seq: i64) -> Message {
+        message("orders", Some("7"), seq, "{}")
+    }
+
+    #[test]
+    fn the_last_attempt_is_the_end() {
+        let policy = RetryPolicy::fixed(SECOND).max_attempts(3);
+        let verdicts: Vec<_> = (1..=4).map(|attempts| policy.verdict(&of_seq(1), attempts, 0.5)).collect();
+        let dead = Verdict::Dead(OnDeath::Continue);
+        assert_eq!(verdicts, [Verdict::RetryIn(SECOND), Verdict::RetryIn(SECOND), dead, dead]);
+        assert_eq!(RetryPolicy::never().verdict(&of_seq(1), 1, 0.5), dead);
+        let exponential = RetryPolicy::default().on_death(OnDeath::ParkKey);
+        assert_eq!(exponential.verdict(&of_seq(1), 1, 1.0), Verdict::RetryIn(SECOND));
+        assert_eq!(exponential.verdict(&of_seq(1), 9, 0.5), Verdict::RetryIn(30 * SECOND));
+        assert_eq!(exponential.verdict(&of_seq(1), 10, 0.5), Verdict::Dead(OnDeath::ParkKey));
+    }
+
+    #[test]
+    fn a_custom_policy_decides_by_message_and_attempts() {
+        let even = |message: &Message, attempts| (message.seq % 2 == 0).then(|| attempts * SECOND);
+        let policy = RetryPolicy::custom(even);
+        assert_eq!(policy.verdict(&of_seq(2), 7, 0.5), Verdict::RetryIn(7 * SECOND));
+        assert_eq!(policy.verdict(&of_seq(2), u32::MAX - 1, 0.5), Verdict::RetryIn((u32::MAX - 1) * SECOND));
+        assert_eq!(policy.verdict(&of_seq(3), 1, 0.5), Verdict::Dead(OnDeath::Continue));
+        let policy = policy.max_attempts(2).on_death(OnDeath::ParkKey);
+        assert_eq!(policy.verdict(&of_seq(2), 1, 0.5), Verdict::RetryIn(SECOND));
+        assert_eq!(policy.verdict(&of_seq(2), 2, 0.5), Verdict::Dead(OnDeath::ParkKey));
+        assert_eq!(policy.verdict(&of_seq(3), 1, 0.5), Verdict::Dead(OnDeath::ParkKey));
+    }
+
+    #[test]
+    fn a_custom_policy_that_panics_gives_up() {
+        // Without the output of a real panic, which would look like a failure of the test.
+        let policy = RetryPolicy::custom(|_, _| std::panic::resume_unwind(Box::new("a bug")));
+        assert_eq!(policy.verdict(&of_seq(1), 1, 0.5), Verdict::Dead(OnDeath::Continue));
+        let policy = policy.on_death(OnDeath::ParkKey);
+        assert_eq!(policy.verdict(&of_seq(1), 1, 0.5), Verdict::Dead(OnDeath::ParkKey));
     }
 }

@@ -49,3 +49,48 @@ impl RetryRules {
         own.unwrap_or(&self.otherwise)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::message;
+
+    #[test]
+    fn an_event_type_goes_before_a_topic_and_a_topic_before_the_default() {
+        let seconds = Duration::from_secs;
+        let of = |topic: &str, event_type: &str| {
+            let mut message = message(topic, Some("7"), 1, "{}");
+            message.envelope.event_type = event_type.to_owned();
+            message
+        };
+        let mut rules = RetryRules::new(RetryPolicy::fixed(seconds(1)));
+        rules.set_topic("orders", RetryPolicy::fixed(seconds(2)));
+        rules.set_event_type("order.paid", RetryPolicy::fixed(seconds(3)));
+        for (topic, event_type, delay) in [
+            ("orders", "order.paid", 3),
+            ("elsewhere", "order.paid", 3),
+            ("orders", "order.placed", 2),
+            ("elsewhere", "order.placed", 1),
+            // Names of the other kind mean nothing.
+            ("order.paid", "orders", 1),
+        ] {
+            let verdict = rules.verdict(&of(topic, event_type), 1, 0.5);
+            assert_eq!(verdict, Verdict::RetryIn(seconds(delay)), "{topic}, {event_type}");
+        }
+        rules.set_default(RetryPolicy::fixed(seconds(4)));
+        assert_eq!(rules.verdict(&of("elsewhere", "order.placed"), 1, 0.5), Verdict::RetryIn(seconds(4)));
+    }
+
+    #[test]
+    fn a_problem_is_found_in_any_of_them() {
+        let wrong = || RetryPolicy::never().max_attempts(0);
+        assert_eq!(RetryRules::default().problem(), None);
+        assert!(RetryRules::new(wrong()).problem().is_some());
+        let (mut by_topic, mut by_event_type) = (RetryRules::default(), RetryRules::default());
+        by_topic.set_topic("orders", wrong());
+        by_event_type.set_event_type("order.paid", wrong());
+        assert!(by_topic.problem().is_some() && by_event_type.problem().is_some());
+    }
+}

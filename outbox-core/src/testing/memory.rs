@@ -275,7 +275,7 @@ impl Tables {
                 Fate::Retry { attempts, delay, error } => {
                     if let Some(row) = self.pending.get_mut(&seq).filter(|row| row.attempts <= attempts) {
                         row.attempts = attempts;
-                        row.not_before = self.now.checked_add(delay);
+                        row.not_before = Some(self.now.saturating_add(delay));
                         remember(&mut row.rejections, Rejection { at, attempt: attempts, error });
                     }
                 }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outbox_core::store::{Admin, DeadState};
-use outbox_core::testing::{FaultyPublisher, MemoryStore, RecordingPublisher};
+use outbox_core::testing::{Fault, FaultyPublisher, MemoryStore, RecordingPublisher};
 use outbox_core::{
-    Envelope, MemoryPublisher, Message, OnDeath, OrderKey, Origin, Processor, PublishError, RetryPolicy, publish_fn,
+    Envelope, MemoryPublisher, Message, NoopPublisher, OnDeath, OrderKey, Origin, Processor, PublishError, RetryPolicy,
+    publish_fn,
 };
 
 use crate::support::{DEADLINE, event, numbers, rejecting, until};
@@ -148,5 +149,37 @@ async fn a_hundred_thousand_blocked_events_hold_back_no_healthy_one() {
     assert_eq!(store.pending_count() / 1_000, 100);
     let snapshot = processor.snapshot().await.unwrap();
     assert!(snapshot.held <= 110_000 && snapshot.queued <= 2_000, "{snapshot:?}");
+    processor.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn policies_of_event_types_and_topics_go_before_the_default() {
+    let store = MemoryStore::new(4);
+    let publisher = FaultyPublisher::new(NoopPublisher::new()).when(|_| true, Fault::Reject);
+    let soon = |attempts| RetryPolicy::fixed(Duration::ZERO).max_attempts(attempts);
+    let twice = RetryPolicy::custom(|_, attempts| (attempts < 2).then_some(Duration::ZERO));
+    let builder = Processor::builder(store.clone(), publisher).retry(RetryPolicy::never());
+    let builder = builder.retry_topic("things", soon(4)).retry_event_type("thing.poisoned", twice);
+    let processor = builder.spawn().unwrap();
+    let elsewhere = Envelope { topic: "elsewhere".to_owned(), ..event("key", 1) };
+    store.commit([event("poison", 1), event("key", 1), elsewhere]);
+    until(async || store.dead().len() == 3).await;
+    let mut attempts: Vec<_> = store.dead().into_iter().map(|letter| letter.attempts).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [1, 2, 4]);
+    assert_eq!(processor.shutdown().await.unwrap().counts.retried, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_longer_than_any_clock_never_ends() {
+    let (store, received) = (MemoryStore::new(4), MemoryPublisher::new());
+    let publisher = FaultyPublisher::new(received.clone()).nth(1, Fault::Reject);
+    let policy = RetryPolicy::custom(|_, _| Some(Duration::MAX));
+    let processor = Processor::builder(store.clone(), publisher).retry(policy).spawn().unwrap();
+    store.commit([event("key", 1)]);
+    until(async || processor.snapshot().await.unwrap().counts.retried == 1).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(received.messages().is_empty());
+    assert!(processor.is_running());
     processor.shutdown().await.unwrap();
 }

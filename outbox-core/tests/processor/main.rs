@@ -4,6 +4,7 @@
 mod database;
 mod delivering;
 mod once;
+mod publishers;
 mod saturated;
 mod stopping;
 mod support;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outbox_core::processor::ProcessorError;
 use outbox_core::store::StoreErrorKind;
-use outbox_core::testing::{MemoryStore, RecordingPublisher};
+use outbox_core::testing::{Call, MemoryStore, RecordingPublisher};
 use outbox_core::{MemoryPublisher, NoopPublisher, Processor};
 
 use crate::database::failing;
@@ -38,6 +38,28 @@ async fn running_until_something_happens_ends_with_the_processor_too() {
     let processor = Processor::builder(hesitant, NoopPublisher::new()).build().unwrap();
     let ended = tokio::time::timeout(DEADLINE, processor.run_until(std::future::pending())).await;
     assert!(matches!(ended.unwrap(), Err(ProcessorError::Store(_))));
+}
+
+#[tokio::test]
+async fn running_until_something_happens_drains_what_is_under_way() {
+    let (store, publisher) = (MemoryStore::new(4), RecordingPublisher::holding());
+    store.commit((0..10).map(|n| event(format!("key-{n}"), n)));
+    let processor = Processor::builder(store.clone(), publisher.clone()).build().unwrap();
+    let asked_to_flush = publisher.wait_for(|calls| calls.iter().any(|call| matches!(call, Call::Flush(_))));
+    let released = async {
+        tokio::time::timeout(DEADLINE, asked_to_flush).await.unwrap();
+        publisher.let_go();
+    };
+    let shutdown = until(async || publisher.held() == 10);
+    let (report, ()) = tokio::join!(processor.run_until(shutdown), released);
+    let report = report.unwrap();
+    assert_eq!((report.counts.delivered, report.abandoned, store.pending_count()), (10, 0, 0));
+    // Its leases are free: the database's clock stands still, so they would not run out.
+    let next = MemoryPublisher::new();
+    store.commit([event("key-1", 10)]);
+    let next_one = Processor::builder(store, next.clone()).spawn().unwrap();
+    next.wait_for(1, DEADLINE).await.unwrap();
+    next_one.shutdown().await.unwrap();
 }
 
 #[tokio::test]

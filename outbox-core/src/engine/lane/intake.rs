@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Change, Fate, Key, Lane, Topics};
+use super::{Change, Fate, Key, Lane, Topics, after};
 use crate::store::{LaneRows, Row};
 
 impl Lane {
@@ -92,13 +92,11 @@ impl Lane {
             self.waiting.insert(seq, key);
             return;
         }
-        if let Some(wait) = row.retry_in
-            && let Some(until) = now.checked_add(wait)
-        {
+        if let Some(wait) = row.retry_in {
             topics.probe_lost(&message.envelope.topic, self.lease.shard);
             let from = seq.min(self.drop_queue(&key));
             self.holds.hold_key(key.clone(), from);
-            self.holds.release_key(&key, until);
+            self.holds.release_key(&key, after(now, wait));
             self.pass_over(seq);
             return;
         }

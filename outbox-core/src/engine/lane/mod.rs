@@ -5,7 +5,7 @@ mod restart;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::hold::Holds;
 use super::key::{Key, Progress, Stream};
@@ -14,6 +14,9 @@ use super::waiting::Waiting;
 use crate::message::Message;
 use crate::publisher::Outcome;
 use crate::store::{Change, Fate, LaneRead, Lease};
+
+/// The longest time after which a retry is looked for again, due or not: a clock cannot count for ever.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The ordered stream of one shard, inside the processor that holds its lease.
 #[derive(Debug)]
@@ -220,20 +223,19 @@ impl Lane {
     pub(super) fn settled(&mut self, now: Instant, complete: bool) -> Vec<i64> {
         let mut gone = Vec::with_capacity(self.settling.len());
         for Change { seq, fate, .. } in std::mem::take(&mut self.settling) {
-            let mut until = Some(now);
+            let mut until = now;
             if fate == Fate::Delivered {
                 gone.push(seq);
             } else if !complete {
                 self.pass_over(seq);
             } else if let Fate::Retry { delay, .. } = fate {
                 self.pass_over(seq);
-                until = now.checked_add(delay);
+                until = after(now, delay);
             } else {
                 gone.push(seq);
             }
             if let Some(key) = self.waiting.remove(seq) {
-                // A delay beyond the clock's end is the database's to remember.
-                self.holds.release_key(&key, until.unwrap_or(now));
+                self.holds.release_key(&key, until);
             }
         }
         gone
@@ -273,4 +275,8 @@ impl Lane {
             self.streams.remove(key);
         }
     }
+}
+
+fn after(now: Instant, wait: Duration) -> Instant {
+    now + wait.min(YEAR)
 }
