@@ -56,6 +56,22 @@ pub(crate) fn create(options: &Options, backend: DbBackend) -> Result<Vec<Step>,
     Ok(steps)
 }
 
+/// The column and the check that refuse a writer that believes in another shard count: tables can be made again with
+/// another one under a program that runs. What stays in the tables (requeued, or due at last) has the default.
+fn shards(options: &Options, of: Table, backend: DbBackend) -> (String, String) {
+    let count = options.shard_count();
+    let (kind, quote) = match backend {
+        DbBackend::Postgres => ("smallint", '"'),
+        DbBackend::MySql => ("SMALLINT", '`'),
+        _ => ("INTEGER", '"'),
+    };
+    let name = options.names().shards_check(of);
+    (
+        format!("shards {kind} NOT NULL DEFAULT {count}"),
+        format!("CONSTRAINT {quote}{name}{quote} CHECK (shards = {count} AND shard >= 0 AND shard < {count})"),
+    )
+}
+
 /// The migrator's own bookkeeping, with the columns of SeaORM's.
 pub(crate) fn create_migrations(options: &Options, backend: DbBackend) -> Result<Step, MigrateError> {
     match backend {
