@@ -56,7 +56,7 @@ impl Inner {
                 Ok((mark, Some(txn)))
             }
             DbBackend::MySql => Ok((self.decided_by_gate().await?, None)),
-            _ => Ok((Mark { decided: self.decided_by_order().await?, era: 0 }, None)),
+            _ => Ok((self.decided_by_order().await?, None)),
         }
     }
 
@@ -73,7 +73,8 @@ impl Inner {
     ) -> Result<Mark, StoreError> {
         let text = format!(
             "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery(), \
-             pg_postmaster_start_time()::text FROM {}",
+             concat_ws(' ', pg_postmaster_start_time(), {}) FROM {}",
+            self.sql.made_at(),
             opened.sequence
         );
         let rows = query(txn, self.sql.statement(&text, []), DOING).await?;
@@ -129,10 +130,20 @@ impl Inner {
     }
 
     /// SQLite has one writer at a time: numbers are in the order of commits, and what is committed is decided.
-    async fn decided_by_order(&self) -> Result<i64, StoreError> {
-        let text = "SELECT seq FROM sqlite_sequence WHERE name = ?";
+    async fn decided_by_order(&self) -> Result<Mark, StoreError> {
+        let mut prover = self.decided.prover.lock().await;
+        let text = format!(
+            "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = ?), 0), COALESCE({}, '')",
+            self.sql.made_at()
+        );
         let table = Value::from(self.names.bare(Table::Event));
-        let rows = query(&self.db, self.sql.statement(text, [table]), DOING).await?;
-        rows.first().map_or(Ok(0), |row| row.try_get_by_index(0).map_err(during(DOING)))
+        let (mut last, mut tables) = (0, String::new());
+        for row in query(&self.db, self.sql.statement(&text, [table]), DOING).await? {
+            last = row.try_get_by_index(0).map_err(during(DOING))?;
+            tables = row.try_get_by_index(1).map_err(during(DOING))?;
+        }
+        let decided = prover.observe(&tables, last, HashSet::new());
+        self.decided.era.store(prover.era(), Ordering::Release);
+        Ok(Mark { decided, era: prover.era() })
     }
 }
