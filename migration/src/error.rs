@@ -143,6 +143,16 @@ pub enum CheckError {
     /// This program needs other tables: of schema version 1, with hash `xxh64-1`.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// Not what [`check`](crate::check) says, but what becomes of a writer that called it before: the tables were made
+    /// again since, and it shards its events as the old ones wanted.
+    #[error(
+        "the outbox tables were made again with another shard count, but this program still writes for {believed} \
+         shards: restart it, or make a new `Outbox`"
+    )]
+    Remade {
+        /// The shard count that the program read when it began.
+        believed: u16,
+    },
     /// A schema was asked for on SQLite, which has none.
     #[error("SQLite has no schemas: leave the schema {schema:?} away, or use a prefix")]
     NoSchemas {

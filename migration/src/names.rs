@@ -185,6 +185,13 @@ impl TableNames {
         format!("{}_{}_{suffix}", self.prefix, table.suffix())
     }
 
+    /// The name of the check by which `table` ([`Table::Event`] or [`Table::Scheduled`]) refuses what a writer with
+    /// another shard count writes, neither qualified nor quoted.
+    #[must_use]
+    pub fn shards_check(&self, table: Table) -> String {
+        self.index(table, "shards")
+    }
+
     /// `name` (made of checked parts) behind the schema, quoted.
     pub(crate) fn qualified(&self, name: &str, backend: DbBackend) -> String {
         let quote = if backend == DbBackend::MySql { '`' } else { '"' };

@@ -73,7 +73,8 @@ impl Work<'_> {
             return Err(MigrateError::Foreign { table: self.options.names().sql(table, self.backend) });
         }
         self.create_schema().await?;
-        for step in sql::create(self.options, self.backend)? {
+        let made_at = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_micros());
+        for step in sql::create(self.options, self.backend, made_at)? {
             self.step(&step).await?;
         }
         tracing::info!(migration = name_of(self.options), "created the outbox's tables");
@@ -150,9 +151,10 @@ impl Work<'_> {
                 }
             }
         }
-        // From here on the tables count as incomplete, should the run be cut short.
+        // From here on the tables count as incomplete, should the run be cut short, and as others when they are
+        // completed.
         let meta = names.meta(self.backend);
-        let sql = format!("DELETE FROM {meta} WHERE name = 'schema_version'");
+        let sql = format!("DELETE FROM {meta} WHERE name IN ('schema_version', 'made_at')");
         self.step(&Step::new(format!("delete from {meta}"), sql)).await?;
         for (_, name) in &tables {
             self.step(&Step::new(format!("drop table {name}"), format!("DROP TABLE {name}"))).await?;

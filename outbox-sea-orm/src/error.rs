@@ -109,7 +109,8 @@ pub enum OutboxError {
     /// An event was not staged, or cannot be stored in these tables. See also [`StageError::of`].
     #[error(transparent)]
     Stage(#[from] StageError),
-    /// The outbox's tables are missing, or not as this version needs them. What the database says when it refuses to
+    /// The outbox's tables are missing, or not as this version needs them, or were made again with another shard count
+    /// since this program read it. What the database says when it refuses to
     /// show them is passed on as it is.
     #[error(transparent)]
     Schema(CheckError),

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::sea_orm::DbBackend;
 
-use super::Step;
+use super::{Step, shards};
 use crate::names::Table;
 use crate::options::{Options, Payload};
 
@@ -23,6 +23,8 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
     };
     let key = |of: Table, suffix: &str| names.index(of, suffix);
     let body = body(options);
+    let (event_shards, event_check) = shards(options, Table::Event, DbBackend::MySql);
+    let (due_shards, due_check) = shards(options, Table::Scheduled, DbBackend::MySql);
 
     vec![
         table(Table::Meta, "name VARCHAR(64) NOT NULL PRIMARY KEY, value VARCHAR(255) NOT NULL".to_owned()),
@@ -30,7 +32,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
             Table::Event,
             format!(
                 "shard SMALLINT NOT NULL, seq BIGINT NOT NULL AUTO_INCREMENT, {body}, created_at BIGINT NOT NULL, \
-                 {TRAIL}, PRIMARY KEY (shard, seq), KEY `{}` (seq)",
+                 {TRAIL}, {event_shards}, {event_check}, PRIMARY KEY (shard, seq), KEY `{}` (seq)",
                 key(Table::Event, "seq"),
             ),
         ),
@@ -38,7 +40,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
             Table::Scheduled,
             format!(
                 "{body}, created_at BIGINT NOT NULL, shard SMALLINT NOT NULL, due_at BIGINT NOT NULL, \
-                 PRIMARY KEY (id), KEY `{}` (shard, due_at, id)",
+                 {due_shards}, {due_check}, PRIMARY KEY (id), KEY `{}` (shard, due_at, id)",
                 key(Table::Scheduled, "due"),
             ),
         ),

@@ -25,7 +25,9 @@ impl Step {
 
 /// Everything that makes the tables, in order. Each step does nothing when it was done before, so that a run which
 /// was cut short is completed by the next; the version comes last and says that all is there.
-pub(crate) fn create(options: &Options, backend: DbBackend) -> Result<Vec<Step>, MigrateError> {
+///
+/// `made_at`, in microseconds, tells these tables from others of the same names before and after them.
+pub(crate) fn create(options: &Options, backend: DbBackend, made_at: u128) -> Result<Vec<Step>, MigrateError> {
     let (mut steps, fill) = match backend {
         DbBackend::Postgres => (postgres::create(options), "ON CONFLICT DO NOTHING"),
         DbBackend::MySql => (mariadb::create(options), ""),
@@ -38,7 +40,8 @@ pub(crate) fn create(options: &Options, backend: DbBackend) -> Result<Vec<Step>,
     // What the tables are made for is written down before they are made: a second run with other options must not
     // complete what a first one began.
     let meta = names.meta(backend);
-    let values = meta::wanted(options).map(|(name, value)| format!("('{name}', '{value}')")).join(", ");
+    let mut values = meta::wanted(options).map(|(name, value)| format!("('{name}', '{value}')")).join(", ");
+    values.push_str(&format!(", ('made_at', '{made_at}')"));
     steps.insert(1, Step::new(format!("fill {meta}"), format!("{insert} {meta} (name, value) VALUES {values} {fill}")));
     let mut numbers = vec![(Table::Shard, "shard", options.shard_count())];
     if backend == DbBackend::MySql {
@@ -54,6 +57,22 @@ pub(crate) fn create(options: &Options, backend: DbBackend) -> Result<Vec<Step>,
         format!("{insert} {meta} (name, value) VALUES ('schema_version', '{}') {fill}", meta::SCHEMA_VERSION),
     ));
     Ok(steps)
+}
+
+/// The column and the check that refuse a writer that believes in another shard count: tables can be made again with
+/// another one under a program that runs. What stays in the tables (requeued, or due at last) has the default.
+fn shards(options: &Options, of: Table, backend: DbBackend) -> (String, String) {
+    let count = options.shard_count();
+    let (kind, quote) = match backend {
+        DbBackend::Postgres => ("smallint", '"'),
+        DbBackend::MySql => ("SMALLINT", '`'),
+        _ => ("INTEGER", '"'),
+    };
+    let name = options.names().shards_check(of);
+    (
+        format!("shards {kind} NOT NULL DEFAULT {count}"),
+        format!("CONSTRAINT {quote}{name}{quote} CHECK (shards = {count} AND shard >= 0 AND shard < {count})"),
+    )
 }
 
 /// The migrator's own bookkeeping, with the columns of SeaORM's.

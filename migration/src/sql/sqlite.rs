@@ -3,7 +3,7 @@
 
 use sea_orm_migration::sea_orm::DbBackend;
 
-use super::Step;
+use super::{Step, shards};
 use crate::names::Table;
 use crate::options::{Options, Payload};
 
@@ -22,6 +22,8 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
         )
     };
     let body = body(options);
+    let (event_shards, event_check) = shards(options, Table::Event, backend);
+    let (due_shards, due_check) = shards(options, Table::Scheduled, backend);
 
     vec![
         table(Table::Meta, "name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL".to_owned()),
@@ -30,7 +32,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
             // AUTOINCREMENT: the number of a deleted row never comes again.
             format!(
                 "shard INTEGER NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, {body}, created_at INTEGER NOT NULL, \
-                 {TRAIL}"
+                 {TRAIL}, {event_shards}, {event_check}"
             ),
         ),
         index(Table::Event, "shard", "shard, seq"),
@@ -38,7 +40,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
             Table::Scheduled,
             format!(
                 "{body}, created_at INTEGER NOT NULL, shard INTEGER NOT NULL, due_at INTEGER NOT NULL, \
-                 PRIMARY KEY (id)"
+                 {due_shards}, {due_check}, PRIMARY KEY (id)"
             ),
         ),
         index(Table::Scheduled, "due", "shard, due_at, id"),

@@ -3,12 +3,13 @@
 mod mariadb;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod remade;
 mod row;
 mod sqlite;
 mod strict;
 
 use outbox_core::{Envelope, Shard};
-use outbox_migration::{Payload, SchemaInfo, TableNames};
+use outbox_migration::{Payload, SchemaInfo, Table, TableNames};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 use self::row::Row;
@@ -22,6 +23,8 @@ pub(crate) struct Sql {
     scheduled: String,
     gate: String,
     lock: String,
+    /// The names of the checks that refuse a writer with another shard count.
+    checks: [String; 2],
 }
 
 impl Sql {
@@ -31,6 +34,7 @@ impl Sql {
             scheduled: names.scheduled(backend),
             gate: names.gate(backend),
             lock: names.lock(backend),
+            checks: [Table::Event, Table::Scheduled].map(|table| names.shards_check(table)),
         }
     }
 }
@@ -67,13 +71,12 @@ pub(crate) async fn write<C: ConnectionTrait>(
     if mode.strict {
         strict::lock(conn, &shared.sql, events).await?;
     }
-    let binary = meta.payload == Payload::Binary;
-    for rows in chunks(&scheduled) {
-        conn.execute_raw(insert(conn, &shared.sql, rows, Target::Scheduled, binary, mode)).await?;
-    }
-    // Last, so that its sequence numbers are open for the shortest time.
-    for rows in chunks(&due) {
-        conn.execute_raw(insert(conn, &shared.sql, rows, Target::Event, binary, mode)).await?;
+    // The pending ones last, so that their sequence numbers are open for the shortest time.
+    for (target, rows) in [(Target::Scheduled, &scheduled), (Target::Event, &due)] {
+        for rows in chunks(rows) {
+            let inserted = conn.execute_raw(insert(conn, &shared.sql, rows, target, &meta, mode)).await;
+            inserted.map_err(|error| remade::explain(error, &shared.sql.checks, meta.shard_count))?;
+        }
     }
     Ok(())
 }
@@ -89,15 +92,16 @@ fn insert(
     sql: &Sql,
     rows: &[Row<'_>],
     target: Target,
-    binary: bool,
+    meta: &SchemaInfo,
     mode: Mode,
 ) -> Statement {
     let backend = conn.get_database_backend();
+    let (shards, binary) = (meta.shard_count, meta.payload == Payload::Binary);
     let (text, values) = match backend {
         #[cfg(feature = "postgres")]
-        DbBackend::Postgres => postgres::insert(sql, rows, target, binary),
-        DbBackend::MySql => mariadb::insert(sql, rows, target, binary, mode.inside),
-        _ => sqlite::insert(sql, rows, target, binary),
+        DbBackend::Postgres => postgres::insert(sql, rows, target, shards, binary),
+        DbBackend::MySql => mariadb::insert(sql, rows, target, shards, binary, mode.inside),
+        _ => sqlite::insert(sql, rows, target, shards, binary),
     };
     Statement::from_sql_and_values(backend, text, values)
 }

@@ -14,7 +14,7 @@ mod present {
     pub(super) const PAYLOAD: i16 = 8;
 }
 
-pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, binary: bool) -> (String, Vec<Value>) {
+pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, shards: u16, binary: bool) -> (String, Vec<Value>) {
     let payload = if binary { "bytea" } else { "text" };
     let (table, extra, delay) = match target {
         Target::Event => (&sql.event, "origin, attempts, next_attempt_at, errors", "0, 0, NULL, NULL"),
@@ -23,14 +23,14 @@ pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, binary: bool) 
         }
     };
     let text = format!(
-        "INSERT INTO {table} ({COLUMNS}, {extra}) \
+        "INSERT INTO {table} ({COLUMNS}, shards, {extra}) \
          SELECT v.shard, v.id, v.aggregate_type, \
          CASE WHEN v.present & 1 <> 0 THEN v.aggregate_id END, \
          CASE WHEN v.present & 2 <> 0 THEN v.aggregate_version END, \
          v.event_type, v.event_version, v.topic, \
          CASE WHEN v.present & 4 <> 0 THEN v.partition_key END, \
          CASE WHEN v.present & 8 <> 0 THEN v.payload END, \
-         v.content_type, v.headers, v.created_at, {delay} \
+         v.content_type, v.headers, v.created_at, {shards}, {delay} \
          FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::integer[], \
          $8::text[], $9::text[], $10::{payload}[], $11::text[], $12::text[], $13::bigint[], $14::smallint[], \
          $15::bigint[]) WITH ORDINALITY \

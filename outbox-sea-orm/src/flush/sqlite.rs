@@ -9,18 +9,20 @@ use super::{Sql, Target};
 const NOW: &str =
     "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)";
 
-pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, binary: bool) -> (String, Vec<Value>) {
+pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, shards: u16, binary: bool) -> (String, Vec<Value>) {
     let mut values = Vec::with_capacity(rows.len() * (COLUMN_COUNT + 1));
     let mut text = match target {
         Target::Event => {
-            format!("INSERT INTO {} ({COLUMNS}, origin, attempts, next_attempt_at, errors) VALUES ", sql.event)
+            format!("INSERT INTO {} ({COLUMNS}, shards, origin, attempts, next_attempt_at, errors) VALUES ", sql.event)
         }
-        Target::Scheduled => format!("INSERT INTO {} ({COLUMNS}, due_at) VALUES ", sql.scheduled),
+        Target::Scheduled => format!("INSERT INTO {} ({COLUMNS}, shards, due_at) VALUES ", sql.scheduled),
     };
+    let believed = format!(", {shards}");
     for (n, row) in rows.iter().enumerate() {
         text.push_str(if n == 0 { "(" } else { ", (" });
         placeholders(&mut text, COLUMN_COUNT);
         values.extend(row.values(binary));
+        text.push_str(&believed);
         match target {
             Target::Event => text.push_str(", 0, 0, NULL, NULL)"),
             Target::Scheduled => {

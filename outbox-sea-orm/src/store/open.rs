@@ -12,8 +12,6 @@ const DOING: &str = "looking at its tables";
 /// What was found out once.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// How many shards there are.
-    pub(super) shards: u16,
     /// Whether payloads are bytes.
     pub(super) binary: bool,
     /// PostgreSQL: the sequence that numbers the events, quoted.
@@ -31,7 +29,7 @@ impl Inner {
             DbBackend::MySql => self.one_numbering().await.map(|()| String::new())?,
             _ => String::new(),
         };
-        let opened = Opened { shards: info.shard_count, binary: info.payload == Payload::Binary, sequence };
+        let opened = Opened { binary: info.payload == Payload::Binary, sequence };
         Ok(self.opened.get_or_init(|| opened))
     }
 

@@ -149,9 +149,9 @@ impl Inner {
     /// payload goes through a temporary table.
     fn forward_union(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
         let server = if self.sql.backend == DbBackend::MySql {
-            "CONCAT(@@server_id, ' ', @@hostname, ' ', @@port)"
+            format!("CONCAT_WS(' ', @@server_id, @@hostname, @@port, {})", self.sql.made_at())
         } else {
-            "NULL"
+            "NULL".to_owned()
         };
         let columns = message_of("e");
         let (wait, parked) = (self.wait("e"), self.parked("e"));

@@ -14,6 +14,7 @@ pub(super) struct Sql {
     pub(super) parked: String,
     pub(super) shard: String,
     pub(super) processor: String,
+    pub(super) meta: String,
     pub(super) gate: String,
 }
 
@@ -38,6 +39,7 @@ impl Sql {
             parked: names.parked(backend),
             shard: names.shard(backend),
             processor: names.processor(backend),
+            meta: names.meta(backend),
             gate: names.gate(backend),
         }
     }
@@ -53,6 +55,11 @@ impl Sql {
                  + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)"
             }
         }
+    }
+
+    /// What tells these tables from others that had the same names before.
+    pub(super) fn made_at(&self) -> String {
+        format!("(SELECT m.value FROM {} m WHERE m.name = 'made_at')", self.meta)
     }
 
     /// A statement whose parameters are written as `?`, whatever the database.

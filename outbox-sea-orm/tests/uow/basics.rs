@@ -7,7 +7,7 @@ use sea_orm::{
     TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
 };
 
-use crate::fixtures::{Seen, Thing, both, put};
+use crate::fixtures::{Seen, Thing, both, number, put};
 
 on_every_database! {
     async fn commit_keeps_rows_and_events(db) {
@@ -221,6 +221,52 @@ on_every_database! {
         both_in_one(&outbox, "b").await;
         wake.woken().await;
         assert!(futures_util::FutureExt::now_or_never(wake.woken()).is_none());
+    }
+}
+
+on_databases! { [postgres, mariadb]
+    async fn isolation_levels_are_kept(db) {
+        let outbox = db.outbox().await;
+        let count = "SELECT COUNT(*) FROM thing";
+        for (isolation_level, sees_others) in [(IsolationLevel::ReadCommitted, 1), (IsolationLevel::RepeatableRead, 0)] {
+            let begin = || outbox.begin_with_config(Some(isolation_level), None);
+            let txn = begin().await.unwrap();
+            let before = number(&txn, count).await;
+            put(&outbox, "of another").await.unwrap();
+            assert_eq!(number(&txn, count).await - before, sees_others, "{isolation_level:?}");
+            txn.commit().await.unwrap();
+        }
+    }
+}
+
+on_databases! { [sqlite]
+    async fn who_reads_first_may_write_later(db) {
+        // The other does not wait for locks.
+        let other = db.connect_one(&db.url).await;
+        other.execute_unprepared("PRAGMA busy_timeout = 0").await.unwrap();
+        let count = "SELECT COUNT(*) FROM thing";
+
+        // Plain: the first write finds that somebody else has written since the first read, and never succeeds.
+        let plain = db.connect().await;
+        let txn = plain.begin().await.unwrap();
+        assert_eq!(number(&txn, count).await, 0);
+        put(&other, "other").await.unwrap();
+        let error = put(&txn, "lost").await.unwrap_err();
+        assert!(error.to_string().contains("database is locked"), "{error}");
+        txn.rollback().await.unwrap();
+        plain.close().await.unwrap();
+        other.execute_unprepared("DELETE FROM thing").await.unwrap();
+
+        let outbox = db.outbox().await;
+        let txn = outbox.begin().await.unwrap();
+        assert_eq!(number(&txn, count).await, 0);
+        let error = put(&other, "other").await.unwrap_err();
+        assert!(error.to_string().contains("database is locked"), "{error}");
+        both(&txn, "a").await.unwrap();
+        txn.commit().await.unwrap();
+        put(&other, "other").await.unwrap();
+        let seen = db.seen().await;
+        assert_eq!((seen.rows, seen.events), (vec!["a".to_owned(), "other".to_owned()], vec!["a".to_owned()]));
     }
 }
 

@@ -3,9 +3,9 @@
 use std::panic::AssertUnwindSafe;
 use std::task::Poll;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use outbox_sea_orm::{Breach, OutboxError, StageError};
-use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr, Statement, StreamTrait, TransactionTrait};
 
 use crate::fixtures::{Seen, Thing, both, put};
 
@@ -165,6 +165,35 @@ on_every_database! {
         }
         drop(statement);
         assert_eq!(breach(&child.commit().await.unwrap_err()), Some(Breach::ClosedOutOfOrder));
+        let txn = outbox.begin().await.unwrap();
+        both(&txn, "c").await.unwrap();
+        txn.commit().await.unwrap();
+        assert_eq!(db.seen().await, Seen::both(&["c"]));
+    }
+
+    async fn root_dropped_while_a_stream_lives(db) {
+        let plain = db.connect().await;
+        let select = || Statement::from_string(plain.get_database_backend(), "SELECT label FROM thing");
+        put(&plain, "there").await.unwrap();
+        let txn = plain.begin().await.unwrap();
+        let child = txn.begin().await.unwrap();
+        let mut stream = child.stream_raw(select()).await.unwrap();
+        assert!(stream.try_next().await.unwrap().is_some());
+        std::panic::catch_unwind(AssertUnwindSafe(|| drop(txn))).unwrap_err();
+        drop(stream);
+        drop(child);
+        plain.close_by_ref().await.unwrap();
+
+        let outbox = db.outbox().await;
+        let txn = outbox.begin().await.unwrap();
+        both(&txn, "a").await.unwrap();
+        let child = txn.begin().await.unwrap();
+        let mut stream = child.stream_raw(select()).await.unwrap();
+        assert!(stream.try_next().await.unwrap().is_some());
+        drop(txn);
+        drop(stream);
+        assert_eq!(breach(&child.commit().await.unwrap_err()), Some(Breach::ClosedOutOfOrder));
+        outbox.execute_unprepared("DELETE FROM thing").await.unwrap();
         let txn = outbox.begin().await.unwrap();
         both(&txn, "c").await.unwrap();
         txn.commit().await.unwrap();

@@ -95,6 +95,27 @@ on_every_database! {
         assert_eq!(row.try_get::<Option<String>>("", "errors").unwrap(), None);
     }
 
+    // Literally: what consumers see must not change with a constant.
+    async fn what_the_staging_call_sets_comes_first(db) {
+        let outbox = db.outbox().await;
+        let txn = outbox.begin().await.unwrap();
+        let event = Full { bytes: Some(b"{}".to_vec()) };
+        txn.stage_event_with(&event, |options| {
+            options.key("k2").topic("t2").correlation_id("basket-7").causation_id("command-9").user_id(7)
+        })
+        .unwrap();
+        txn.commit().await.unwrap();
+        let row = row(&outbox, "outbox_event").await;
+        assert_eq!(row.try_get::<String>("", "topic").unwrap(), "t2");
+        assert_eq!(row.try_get::<String>("", "partition_key").unwrap(), "k2");
+        assert_eq!(row.try_get::<i16>("", "shard").unwrap(), 54);
+        assert_eq!(row.try_get::<String>("", "aggregate_id").unwrap(), "id-ü");
+        assert_eq!(
+            row.try_get::<String>("", "headers").unwrap(),
+            r#"[["own","1"],["correlation-id","basket-7"],["causation-id","command-9"],["user-id","7"]]"#
+        );
+    }
+
     async fn what_is_null_stays_null(db) {
         let outbox = db.outbox().await;
         let txn = outbox.begin().await.unwrap();

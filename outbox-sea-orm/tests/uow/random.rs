@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use outbox_sea_orm::OutboxTransaction;
+use outbox_sea_orm::{OutboxTransaction, record};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sea_orm::{ConnectionTrait, DbBackend};
@@ -13,8 +13,10 @@ use crate::fixtures::{Db, Seen, Thing, both, early, put};
 enum Op {
     /// A row and a staged event.
     Both,
-    /// A row and an event that is written at once.
+    /// A row and an event that comes through [`record`].
     Record,
+    /// A row and an event that is written at once.
+    Early,
     Flush,
     /// A statement that fails and whose error is swallowed; not for PostgreSQL, where the level has failed then.
     Fail,
@@ -31,7 +33,7 @@ enum End {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let leaf = prop_oneof![6 => Just(Op::Both), 1 => Just(Op::Record), 1 => Just(Op::Flush), 1 => Just(Op::Fail)];
+    let leaf = prop_oneof![6 => Just(Op::Both), 2 => Just(Op::Record), 1 => Just(Op::Early), 1 => Just(Op::Flush), 1 => Just(Op::Fail)];
     let op = leaf.prop_recursive(4, 24, 5, |op| {
         (prop::collection::vec(op, 0..5), end()).prop_map(|(ops, end)| Op::Nest(ops, end))
     });
@@ -59,6 +61,11 @@ fn run<'r>(
                     left.push(label);
                 }
                 Op::Record => {
+                    put(txn, &label).await.unwrap();
+                    record(txn, &Thing::new(label.clone())).await.unwrap();
+                    left.push(label);
+                }
+                Op::Early => {
                     put(txn, &label).await.unwrap();
                     early(txn, &Thing::new(label.clone())).await.unwrap();
                     left.push(label);

@@ -1,10 +1,37 @@
 //! Tables that are missing or made for somebody else.
 
-use outbox_sea_orm::migration::CheckError;
-use outbox_sea_orm::{CommitOutcome, OutboxError, commit_outcome};
-use sea_orm::ConnectionTrait;
+use std::time::Duration;
 
-use crate::fixtures::{Seen, Thing, both, put};
+use outbox_sea_orm::core::Shard;
+use outbox_sea_orm::migration::{CheckError, Options, OutboxMigrator};
+use outbox_sea_orm::{CommitOutcome, OutboxError, commit_outcome};
+use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
+
+use crate::fixtures::{Db, Seen, Thing, both, number, put};
+
+/// Drops the tables and makes them again with so many shards, beside whoever uses them.
+async fn remake(db: &Db, shards: u16) {
+    let conn = db.connect().await;
+    OutboxMigrator::new(Options::default()).down(&conn).await.unwrap();
+    OutboxMigrator::new(Options::default().shards(shards).unwrap()).up(&conn).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+/// A key that belongs to the same shard of 8 and of 64, or not.
+fn key(same: bool) -> String {
+    let is_same = |key: &String| Shard::of_key(key, 8) == Shard::of_key(key, 64);
+    (0..).map(|n| format!("key {n}")).find(|key| is_same(key) == same).unwrap()
+}
+
+#[track_caller]
+fn assert_remade(error: &DbErr, count: u16) {
+    let found = OutboxError::of(error);
+    let refused = matches!(found, Some(OutboxError::Schema(CheckError::Remade { believed })) if *believed == count);
+    assert!(refused, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("another shard count") && text.contains("restart it"), "{text}");
+    assert_eq!(commit_outcome(error), CommitOutcome::RolledBack);
+}
 
 on_every_database! {
     async fn missing_tables_roll_back_and_say_what_to_run(db) {
@@ -53,5 +80,49 @@ on_every_database! {
         txn.stage_event(&Thing::new("b")).unwrap();
         txn.commit().await.unwrap();
         assert_eq!(db.seen().await.events, ["a", "b"]);
+    }
+
+    async fn tables_remade_with_another_shard_count_are_refused(db) {
+        for (before, after) in [(64, 8), (8, 64)] {
+            remake(db, before).await;
+            let outbox = db.outbox().await;
+            assert_eq!(outbox.check().await.unwrap().shard_count, before);
+            remake(db, after).await;
+            // Also where the shard happens to be right: the next event's is not.
+            for same in [false, true] {
+                let thing = Thing::keyed(&key(same), "x");
+                let txn = outbox.begin().await.unwrap();
+                put(&txn, "x").await.unwrap();
+                txn.stage_event(&thing).unwrap();
+                assert_remade(&txn.commit().await.unwrap_err(), before);
+
+                let txn = outbox.begin().await.unwrap();
+                put(&txn, "x").await.unwrap();
+                txn.stage_event_with(&thing, |options| options.delay(Duration::from_secs(60))).unwrap();
+                assert_remade(&txn.commit().await.unwrap_err(), before);
+
+                let txn = outbox.begin().await.unwrap();
+                put(&txn, "x").await.unwrap();
+                txn.stage_event(&thing).unwrap();
+                assert_remade(&txn.flush().await.unwrap_err(), before);
+                txn.commit().await.unwrap_err();
+
+                assert_remade(&outbox.record(&outbox, &thing).await.unwrap_err(), before);
+                let plain = outbox.inner().begin().await.unwrap();
+                put(&plain, "x").await.unwrap();
+                assert_remade(&outbox.record(&plain, &thing).await.unwrap_err(), before);
+                plain.rollback().await.unwrap();
+            }
+            assert_eq!(db.seen().await, Seen::both(&[]));
+            assert_eq!(number(outbox.inner(), "SELECT COUNT(*) FROM outbox_scheduled").await, 0);
+            // One that is made anew asks the tables as they are now.
+            let outbox = db.outbox().await;
+            let txn = outbox.begin().await.unwrap();
+            both(&txn, "y").await.unwrap();
+            txn.commit().await.unwrap();
+            assert_eq!(db.seen().await, Seen::both(&["y"]));
+            outbox.execute_unprepared("DELETE FROM thing").await.unwrap();
+            outbox.execute_unprepared("DELETE FROM outbox_event").await.unwrap();
+        }
     }
 }

@@ -8,5 +8,6 @@ mod fence;
 mod fixture;
 mod owner;
 mod proof;
+mod remade;
 mod silent;
 mod stalled;

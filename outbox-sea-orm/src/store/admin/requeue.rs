@@ -9,7 +9,7 @@ use outbox_core::store::{AdminError, StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 use uuid::Uuid;
 
-use super::super::error::during;
+use super::super::error::{broken, during};
 use super::super::row::{Cells, body, body_of, number};
 use super::super::settle::{Key, Which, letter};
 use super::super::{Inner, execute, query};
@@ -39,9 +39,9 @@ impl Inner {
     }
 
     pub(in super::super) async fn requeue_key(&self, key: &OrderKey) -> Result<u64, StoreError> {
-        let shard = number(Shard::of_key(&key.key, self.opened().await?.shards));
         let of_key = || [Value::from(key.topic.clone()), key.key.clone().into()];
         let txn = self.begin(REQUEUEING).await?;
+        let shard = number(Shard::of_key(&key.key, self.shards(&txn).await?));
         self.lock_shard(&txn, shard, REQUEUEING).await?;
         let text = format!("DELETE FROM {} WHERE topic = ? AND partition_key = ?", self.sql.parked);
         let was_parked = execute(&txn, self.sql.statement(&text, of_key()), REQUEUEING).await? > 0;
@@ -171,6 +171,16 @@ impl Inner {
         let values = [Value::from(key.topic.clone()), key.key.clone().into()];
         let rows = query(conn, self.sql.statement(&text, values), REQUEUEING).await?;
         Ok(!rows.is_empty())
+    }
+
+    /// Counted each time: the tables may have been made again since the last one, and now that they were read they
+    /// stay as they are until the transaction ends.
+    async fn shards(&self, txn: &DatabaseTransaction) -> Result<u16, StoreError> {
+        let text = format!("SELECT COUNT(*) FROM {}", self.sql.shard);
+        let rows = query(txn, self.sql.statement(&text, []), REQUEUEING).await?;
+        let count: i64 = rows.first().map_or(Ok(0), |row| Cells::new(row, false, REQUEUEING).take())?;
+        let count = u16::try_from(count).ok().filter(|count| *count > 0);
+        count.ok_or_else(|| broken(REQUEUEING, format!("{} has no rows, or too many", self.sql.shard)))
     }
 
     async fn lock_shard(&self, txn: &DatabaseTransaction, shard: i16, doing: &'static str) -> Result<(), StoreError> {

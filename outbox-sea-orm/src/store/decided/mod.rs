@@ -59,7 +59,7 @@ impl Inner {
                 Ok((mark, Some(txn)))
             }
             DbBackend::MySql => Ok((self.decided_by_gate().await?, None)),
-            _ => Ok((Mark { decided: self.decided_by_order().await?, era: 0 }, None)),
+            _ => Ok((self.decided_by_order().await?, None)),
         }
     }
 
@@ -76,8 +76,10 @@ impl Inner {
     ) -> Result<Mark, StoreError> {
         let micros = |time: &str| format!("(extract(epoch FROM {time}) * 1000000)::bigint");
         let text = format!(
-            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery(), {}, {}, {} FROM {}",
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery(), \
+             concat_ws(' ', {}, {}), {}, {} FROM {}",
             micros("pg_postmaster_start_time()"),
+            self.sql.made_at(),
             micros("(SELECT a.backend_start FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a)"),
             micros("clock_timestamp()"),
             opened.sequence
@@ -89,7 +91,8 @@ impl Inner {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, DOING, what));
             }
             let number = |index| row.try_get_by_index::<i64>(index).map_err(during(DOING));
-            look = Look { last: number(0)?, server: number(2)?, connected: number(3)?, at: number(4)?, ..look };
+            let server = row.try_get_by_index(2).map_err(during(DOING))?;
+            look = Look { last: number(0)?, server, connected: number(3)?, at: number(4)?, ..look };
         }
         // A statement of its own: the locks must be listed after the number was read. Those of prepared transactions
         // are listed too, without a process.
@@ -136,10 +139,21 @@ impl Inner {
     }
 
     /// SQLite has one writer at a time: numbers are in the order of commits, and what is committed is decided.
-    async fn decided_by_order(&self) -> Result<i64, StoreError> {
-        let text = "SELECT seq FROM sqlite_sequence WHERE name = ?";
+    async fn decided_by_order(&self) -> Result<Mark, StoreError> {
+        let looks = lock(&self.decided.prover).looks();
+        let text = format!(
+            "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = ?), 0), COALESCE({}, '')",
+            self.sql.made_at()
+        );
         let table = Value::from(self.names.bare(Table::Event));
-        let rows = query(&self.db, self.sql.statement(text, [table]), DOING).await?;
-        rows.first().map_or(Ok(0), |row| row.try_get_by_index(0).map_err(during(DOING)))
+        let mut look = Look::default();
+        for row in query(&self.db, self.sql.statement(&text, [table]), DOING).await? {
+            look.last = row.try_get_by_index(0).map_err(during(DOING))?;
+            look.server = row.try_get_by_index(1).map_err(during(DOING))?;
+        }
+        let mut prover = lock(&self.decided.prover);
+        let decided = prover.observe(looks, look);
+        self.decided.era.store(prover.era(), Ordering::Release);
+        Ok(Mark { decided, era: prover.era() })
     }
 }

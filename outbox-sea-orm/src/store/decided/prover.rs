@@ -38,8 +38,8 @@ struct Pending {
 /// What was seen, and who answered. Times are the server's, in microseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
-    /// When the server was started.
-    pub(crate) server: i64,
+    /// Which server and which tables: another text after a restart.
+    pub(crate) server: String,
     /// When this connection began.
     pub(crate) connected: i64,
     /// When the number was read.
@@ -53,7 +53,7 @@ pub(crate) struct Look {
 /// Of the last look.
 #[derive(Debug)]
 struct Seen {
-    server: i64,
+    server: String,
     at: i64,
     last: i64,
 }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_server_that_numbers_anew_starts_over() {
         let mut prover = Prover::default();
-        let other = |holders| Look { server: 1, last: 110, holders, ..Look::default() };
+        let other = |holders| Look { server: "another".to_owned(), last: 110, holders, ..Look::default() };
         assert_eq!(look(&mut prover, 100, HashSet::new()), 100);
         assert_eq!(prover.observe(1, other(running(&["1/1"]))), 0);
         assert_eq!(prover.era(), 1);
