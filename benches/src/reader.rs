@@ -64,7 +64,8 @@ impl Reader {
         let consumer: BaseConsumer = config.create()?;
         let mut assignment = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
-            assignment.add_partition_offset(&expected.topic, partition, Offset::Beginning)?;
+            // A beginning that is not known at once, as when the broker answers late, would become the end.
+            assignment.add_partition_offset(&expected.topic, partition, Offset::Offset(0))?;
         }
         consumer.assign(&assignment)?;
         connect(&consumer, &expected.topic)?;

@@ -68,7 +68,7 @@ impl Inbox {
         let consumer: StreamConsumer = config.create()?;
         let mut all = TopicPartitionList::new();
         for partition in 0..partitions {
-            all.add_partition_offset(topic, partition, Offset::Beginning)?;
+            all.add_partition_offset(topic, partition, Offset::Offset(0))?;
         }
         consumer.assign(&all)?;
         let topic = topic.to_owned();
