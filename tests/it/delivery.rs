@@ -187,35 +187,43 @@ async fn an_event_too_large_for_its_topic_dies_and_its_key_parks() {
     an_event_too_large_for_its_topic(db, kafka, OnDeath::ParkKey).await;
 }
 
-/// A million events of 1 KB wait; the processor that delivers them stays small.
+/// A million events of 1 KB wait, behind those of thousands of keys that wait for a retry; the processor that delivers
+/// them all stays small.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_backlog_takes_little_memory() {
+    const EVENTS: u64 = 1_000_000;
+    const BLOCKED: u64 = 25_600;
     let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
     outbox(&db).await;
     let topic = kafka.topic(12).await;
-    fill(db.connection(), &topic, 1_000_000).await;
+    fill(db.connection(), &topic, "blocked", 12_800, BLOCKED).await;
+    db.connection().execute_unprepared("UPDATE outbox_event SET attempts = 1, next_attempt_at = 1e16").await.unwrap();
+    fill(db.connection(), &topic, "key", 6_400, EVENTS).await;
     let program = Path::new(env!("CARGO_BIN_EXE_outbox-test-processor"));
     let mut process = ProcessorProcess::start(program, db.url(), kafka.brokers(), &[]);
     let advanced = || {
         let delivered = process.delivered();
-        async move { delivered >= 100_000 }
+        async move { if delivered == EVENTS { Ok(()) } else { Err(delivered) } }
     };
-    eventually(Duration::from_secs(180), advanced).await;
+    eventually(Duration::from_secs(400), advanced).await;
     let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap();
     process.kill();
     println!("most memory: {} MiB", kib / 1024);
     assert!(kib < 64 * 1024, "{} MiB", kib / 1024);
+    let left = Statement::from_string(db.backend(), "SELECT COUNT(*) FROM outbox_event WHERE attempts = 1");
+    let left = db.connection().query_one_raw(left).await.unwrap().unwrap();
+    assert_eq!(left.try_get_by_index::<i64>(0).unwrap(), BLOCKED as i64);
 }
 
-/// Pending events with payloads of 1 KB, made by the database itself.
-async fn fill(db: &DatabaseConnection, topic: &str, events: u64) {
+/// Pending events with payloads of 1 KB, made by the database itself. `keys` is a multiple of the number of shards.
+async fn fill(db: &DatabaseConnection, topic: &str, key: &str, keys: u64, events: u64) {
     let sql = format!(
         "INSERT INTO outbox_event (shard, id, aggregate_type, aggregate_id, event_type, event_version, topic, \
          partition_key, payload, content_type, headers, created_at) \
-         SELECT n % 64, gen_random_uuid(), 'thing', 'k' || n % 6400, 'thing.made', 1, '{topic}', 'k' || n % 6400, \
-         rpad(n::text, 1024, 'x'), 'text/plain', '[]', 0 FROM generate_series(1, {events}) n"
+         SELECT n % 64, gen_random_uuid(), 'thing', '{key}-' || n % {keys}, 'thing.made', 1, '{topic}', \
+         '{key}-' || n % {keys}, rpad(n::text, 1024, 'x'), 'text/plain', '[]', 0 FROM generate_series(1, {events}) n"
     );
     db.execute_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
 }
