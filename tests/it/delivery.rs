@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use outbox_core::shard::{DEFAULT_SHARD_COUNT, Shard};
 use outbox_core::store::{Admin, DeadState};
-use outbox_core::{EventId, MemoryPublisher, OnDeath, RetryPolicy};
+use outbox_core::{EventId, MemoryPublisher, OnDeath, OrderKey, RetryPolicy};
 use outbox_kafka::KafkaPublisher;
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
-use outbox_tests::ledger::Entered;
-use outbox_tests::{Kafka, ProcessorProcess, TestDatabase, eventually, kafka, mariadb, on_every_database, postgres};
+use outbox_tests::ledger::{Entered, payload};
+use outbox_tests::{
+    Kafka, ProcessorProcess, Record, TestDatabase, eventually, kafka, mariadb, on_every_database, postgres,
+};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -107,8 +109,21 @@ on_every_database! {
     }
 }
 
-/// An event over the topic's limit in the middle of a dense key: nothing of the key passes it while it is tried.
+/// The values of a key's records, and where the record has one, its `outbox-origin`.
+fn of_key(records: &[Record], key: &str) -> Vec<(String, Option<String>)> {
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
+    let origin = |record: &Record| {
+        let header = record.headers.iter().find(|(name, _)| name == "outbox-origin");
+        header.map(|(_, value)| text(value))
+    };
+    let of_key = records.iter().filter(|record| record.key.as_deref() == Some(key.as_bytes()));
+    of_key.map(|record| (text(&record.value), origin(record))).collect()
+}
+
+/// An event over the topic's limit in the middle of a dense key, among a thousand others: nothing of the key passes it
+/// while it is tried. When the topic takes it, requeueing delivers it, and what was parked behind it.
 async fn an_event_too_large_for_its_topic(db: TestDatabase, kafka: Kafka, then: OnDeath) {
+    const OTHERS: usize = 1_000;
     let outbox = outbox(&db).await;
     let topic = kafka.topic_with(3, &[("max.message.bytes", "2000")]).await;
     // Ids do not shrink when they are compressed.
@@ -121,31 +136,43 @@ async fn an_event_too_large_for_its_topic(db: TestDatabase, kafka: Kafka, then: 
         } else {
             txn.stage_event(&event).unwrap();
         }
-        txn.stage_event(&entered(&topic, &format!("other-{version}"), version)).unwrap();
+        for other in (0..OTHERS).filter(|other| other % 60 == version as usize) {
+            txn.stage_event(&entered(&topic, &format!("other-{other}"), version)).unwrap();
+        }
     }
     txn.commit().await.unwrap();
-    let policy = RetryPolicy::fixed(Duration::from_millis(50)).max_attempts(3).on_death(then);
+    // Long enough for the broker to take note of a new limit within three attempts.
+    let policy = RetryPolicy::fixed(Duration::from_millis(250)).max_attempts(3).on_death(then);
     let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
     let processor = outbox.processor(publisher).retry(policy).spawn().unwrap();
     let store = outbox.store();
     let gone = || async { store.pending(0, 1).await.unwrap().is_empty() };
     eventually(DEADLINE, gone).await;
-    let expected = if then == OnDeath::Continue { 119 } else { 80 };
-    let records = kafka.consume_all(&topic, expected, DEADLINE).await;
-    let dense: Vec<String> = records
-        .iter()
-        .filter(|record| record.key.as_deref() == Some(b"dense"))
-        .map(|record| String::from_utf8(record.value.clone().unwrap()).unwrap())
-        .collect();
-    let versions: Vec<i64> =
-        if then == OnDeath::Continue { (0..60).filter(|v| *v != 20).collect() } else { (0..20).collect() };
-    let wanted: Vec<String> = versions.into_iter().map(|v| outbox_tests::ledger::payload("dense", v)).collect();
-    assert_eq!(dense, wanted);
+    let goes_on = then == OnDeath::Continue;
+    let first: Vec<i64> = if goes_on { (0..60).filter(|version| *version != 20).collect() } else { (0..20).collect() };
+    let staged = |version| (payload("dense", version), None);
+    let mut expected: Vec<_> = first.into_iter().map(staged).collect();
+    let records = kafka.consume_all(&topic, OTHERS + expected.len(), DEADLINE).await;
+    assert_eq!(of_key(&records, "dense"), expected);
+    assert_eq!(records.len(), OTHERS + expected.len());
     let letters = store.dead_letters(None, 100).await.unwrap();
     let dead: Vec<_> = letters.iter().filter(|letter| letter.state == DeadState::Dead).collect();
     assert_eq!((dead.len(), dead[0].attempts, dead[0].rejections.len()), (1, 3, 3));
-    assert_eq!(letters.len(), if then == OnDeath::Continue { 1 } else { 40 });
-    assert_eq!(processor.shutdown().await.unwrap().counts.dead, 1);
+    assert_eq!(letters.len(), if goes_on { 1 } else { 40 });
+
+    kafka.configure_topic(&topic, &[("max.message.bytes", "1000000")]).await;
+    if goes_on {
+        store.requeue(dead[0].envelope.id).await.unwrap();
+        expected.push((payload("dense", 20), Some("requeued".to_owned())));
+    } else {
+        let key = OrderKey { topic: topic.clone(), key: "dense".to_owned() };
+        assert_eq!(store.requeue_key(&key).await.unwrap(), 40);
+        expected.extend((20..60).map(staged));
+    }
+    let records = kafka.consume_all(&topic, OTHERS + 60, DEADLINE).await;
+    assert_eq!(of_key(&records, "dense"), expected);
+    let report = processor.shutdown().await.unwrap();
+    assert_eq!((report.counts.delivered, report.counts.dead), (OTHERS as u64 + 60, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,35 +187,43 @@ async fn an_event_too_large_for_its_topic_dies_and_its_key_parks() {
     an_event_too_large_for_its_topic(db, kafka, OnDeath::ParkKey).await;
 }
 
-/// A million events of 1 KB wait; the processor that delivers them stays small.
+/// A million events of 1 KB wait, behind those of thousands of keys that wait for a retry; the processor that delivers
+/// them all stays small.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_backlog_takes_little_memory() {
+    const EVENTS: u64 = 1_000_000;
+    const BLOCKED: u64 = 25_600;
     let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
     outbox(&db).await;
     let topic = kafka.topic(12).await;
-    fill(db.connection(), &topic, 1_000_000).await;
+    fill(db.connection(), &topic, "blocked", 12_800, BLOCKED).await;
+    db.connection().execute_unprepared("UPDATE outbox_event SET attempts = 1, next_attempt_at = 1e16").await.unwrap();
+    fill(db.connection(), &topic, "key", 6_400, EVENTS).await;
     let program = Path::new(env!("CARGO_BIN_EXE_outbox-test-processor"));
     let mut process = ProcessorProcess::start(program, db.url(), kafka.brokers(), &[]);
     let advanced = || {
         let delivered = process.delivered();
-        async move { delivered >= 100_000 }
+        async move { if delivered == EVENTS { Ok(()) } else { Err(delivered) } }
     };
-    eventually(Duration::from_secs(180), advanced).await;
+    eventually(Duration::from_secs(400), advanced).await;
     let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap();
     process.kill();
     println!("most memory: {} MiB", kib / 1024);
     assert!(kib < 64 * 1024, "{} MiB", kib / 1024);
+    let left = Statement::from_string(db.backend(), "SELECT COUNT(*) FROM outbox_event WHERE attempts = 1");
+    let left = db.connection().query_one_raw(left).await.unwrap().unwrap();
+    assert_eq!(left.try_get_by_index::<i64>(0).unwrap(), BLOCKED as i64);
 }
 
-/// Pending events with payloads of 1 KB, made by the database itself.
-async fn fill(db: &DatabaseConnection, topic: &str, events: u64) {
+/// Pending events with payloads of 1 KB, made by the database itself. `keys` is a multiple of the number of shards.
+async fn fill(db: &DatabaseConnection, topic: &str, key: &str, keys: u64, events: u64) {
     let sql = format!(
         "INSERT INTO outbox_event (shard, id, aggregate_type, aggregate_id, event_type, event_version, topic, \
          partition_key, payload, content_type, headers, created_at) \
-         SELECT n % 64, gen_random_uuid(), 'thing', 'k' || n % 6400, 'thing.made', 1, '{topic}', 'k' || n % 6400, \
-         rpad(n::text, 1024, 'x'), 'text/plain', '[]', 0 FROM generate_series(1, {events}) n"
+         SELECT n % 64, gen_random_uuid(), 'thing', '{key}-' || n % {keys}, 'thing.made', 1, '{topic}', \
+         '{key}-' || n % {keys}, rpad(n::text, 1024, 'x'), 'text/plain', '[]', 0 FROM generate_series(1, {events}) n"
     );
     db.execute_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers};
@@ -98,6 +98,21 @@ impl Kafka {
             led.count() == usize::try_from(partitions).expect("a number of partitions")
         })
         .await;
+    }
+
+    /// Replaces a topic's settings; those that are not among `settings` get the broker's defaults.
+    ///
+    /// # Panics
+    ///
+    /// When the broker does not accept them.
+    pub async fn configure_topic(&self, name: &str, settings: &[(&str, &str)]) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let change = AlterConfig::new(ResourceSpecifier::Topic(name));
+        let change = settings.iter().fold(change, |change, (key, value)| change.set(key, value));
+        let options = AdminOptions::new().request_timeout(Some(REQUEST));
+        for result in admin.alter_configs([&change], &options).await.expect("the broker answers") {
+            result.expect("the broker takes the settings");
+        }
     }
 
     /// Reads a topic from its beginning: waits until there are `expected` records, then reads on to what is the end

@@ -239,15 +239,19 @@ impl Engine {
         effects
     }
 
-    /// When to call [`poll`](Self::poll) again if nothing happens before.
+    /// When to call [`poll`](Self::poll) again if nothing happens before; `now` is that of the last call.
+    ///
+    /// What was due by then and is not under way waits for something to happen: for room, for a report, for a lease.
     #[must_use]
     pub fn next_poll(&self, now: Instant) -> Option<Instant> {
         let database = [self.lease_due(), self.settle_due(), self.read_due(), self.promote_due()];
-        let database = match self.pace.not_before().filter(|until| now < *until) {
+        let later = |at: &Instant| *at > now;
+        let database = match self.pace.not_before().filter(later) {
             Some(until) => Some(until),
-            None => database.into_iter().flatten().min(),
+            None => database.into_iter().flatten().filter(later).min(),
         };
-        [database, self.topics.next_tick(), self.check_due(), self.stop].into_iter().flatten().min()
+        let others = [self.topics.next_tick(), self.check_due(), self.stop];
+        database.into_iter().chain(others.into_iter().flatten().filter(later)).min()
     }
 
     /// Whether it has stopped: nothing is under way and all leases are given up, or the deadline has passed.

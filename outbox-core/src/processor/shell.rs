@@ -57,16 +57,15 @@ impl Shell {
             if self.engine.is_done(now) {
                 break;
             }
-            self.wait(&mut requests).await;
+            self.wait(now, &mut requests).await;
         }
         let snapshot = self.engine.snapshot();
         Ok(Report { counts: snapshot.counts, abandoned: snapshot.in_flight })
     }
 
-    /// Waits for something to happen, and tells the engine.
-    async fn wait(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) {
-        let now = clock();
-        let next = self.engine.next_poll(now);
+    /// Waits for something to happen, and tells the engine, which was polled at `polled`.
+    async fn wait(&mut self, polled: Instant, requests: &mut mpsc::UnboundedReceiver<Request>) {
+        let next = self.engine.next_poll(polled);
         let sleep = async {
             match next {
                 Some(at) => tokio::time::sleep_until(at.into()).await,

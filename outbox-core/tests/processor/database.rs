@@ -117,3 +117,38 @@ async fn a_database_that_falls_silent_in_any_call_is_asked_again() {
         }
     }
 }
+
+/// Fails once in one call.
+#[derive(Debug)]
+struct Failing {
+    call: Call,
+    happened: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Meddle for Failing {
+    async fn before(&self, call: Call) -> Result<(), StoreError> {
+        if call == self.call && !self.happened.swap(true, Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "being asked", "not now"));
+        }
+        Ok(())
+    }
+}
+
+/// Whatever failed is done again soon, and not only when it would be time to look or to renew the leases.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_is_made_again_soon() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for call in [Call::Open, Call::Lease, Call::Read, Call::Settle, Call::Promote] {
+        let (store, received, happened) = (MemoryStore::new(4), MemoryPublisher::new(), Arc::default());
+        let failing = Failing { call, happened: Arc::clone(&happened) };
+        store.commit([event("key", 1), Envelope { delay: Some(Duration::from_millis(1)), ..event("delayed", 1) }]);
+        store.advance(Duration::from_secs(1));
+        let builder = Processor::builder(Meddled(store.clone(), failing), received.clone());
+        let processor = builder.lease(HOUR).poll_intervals(HOUR, HOUR, HOUR).spawn().unwrap();
+        received.wait_for(2, DEADLINE).await.unwrap();
+        until(async || store.is_empty()).await;
+        assert!(happened.load(Ordering::SeqCst), "{call:?}");
+        assert_eq!(processor.shutdown().await.unwrap().counts.delivered, 2, "{call:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Publishers that ask for a pause, or panic.
+//! Publishers that ask for a pause, panic, or take their time.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use outbox_core::store::Reach;
-use outbox_core::testing::{Fault, FaultyPublisher, MemoryStore};
+use outbox_core::testing::{Call, Fault, FaultyPublisher, MemoryStore, RecordingPublisher};
 use outbox_core::{Delivery, Envelope, MemoryPublisher, Message, Processor, PublishError, Publisher, RetryPolicy};
 use tokio::time::Instant;
 
@@ -98,4 +98,34 @@ async fn panics_in_the_health_check_and_in_the_flush_hinder_nothing() {
     received.wait_for(100, DEADLINE).await.unwrap();
     let report = processor.shutdown().await.unwrap();
     assert_eq!((report.counts.delivered, report.counts.retried, report.abandoned), (100, 0, 0));
+}
+
+/// Leases are renewed while the publisher takes its time, so none of its calls is too long for a lease.
+#[tokio::test(start_paused = true)]
+async fn a_publisher_slower_than_a_lease_keeps_its_shards() {
+    const LEASE: Duration = Duration::from_secs(1);
+    let (store, slow, other) = (MemoryStore::new(4), RecordingPublisher::holding(), MemoryPublisher::new());
+    store.commit((0..20).map(|n| event(format!("key-{}", n % 5), n)));
+    let first = Processor::builder(store.clone(), slow.clone()).lease(LEASE).spawn().unwrap();
+    until(async || slow.held() == 20).await;
+    let second = Processor::builder(store.clone(), other.clone()).lease(LEASE).spawn().unwrap();
+    // Ten leases, by the clock of the processors and by that of the database.
+    for _ in 0..100 {
+        tokio::time::sleep(LEASE / 10).await;
+        store.advance(LEASE / 10);
+    }
+    assert_eq!((slow.held(), other.messages().len()), (20, 0));
+    slow.let_go();
+    until(async || store.pending_count() == 0).await;
+    // Now the second one gets its share.
+    until(async || second.snapshot().await.unwrap().shards == 2).await;
+    store.commit((20..40).map(|n| event(format!("key-{}", n % 5), n)));
+    until(async || store.pending_count() == 0).await;
+    let (first, second) = (first.shutdown().await.unwrap(), second.shutdown().await.unwrap());
+    assert_eq!(first.counts.delivered + second.counts.delivered, 40);
+    let published = slow.calls().into_iter().flat_map(|call| match call {
+        Call::Publish(messages) => messages,
+        Call::Flush(_) | Call::Check => Vec::new(),
+    });
+    assert_eq!(published.count() + other.messages().len(), 40, "repeats");
 }

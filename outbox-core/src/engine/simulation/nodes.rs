@@ -72,6 +72,7 @@ impl World {
         let Some(engine) = &mut self.nodes[n].engine else { return };
         let effects = engine.poll(now);
         let next = engine.next_poll(now);
+        assert!(next.is_none_or(|next| next > now), "node {n} would spin");
         for effect in effects {
             if let Some(trace) = &mut self.trace {
                 trace.push(format!("{:?} node {n} {effect:?}", self.now));
@@ -84,7 +85,7 @@ impl World {
             }
         }
         if let Some(next) = next {
-            let wait = next.saturating_duration_since(now).max(Duration::from_millis(1));
+            let wait = next.duration_since(now);
             self.nodes[n].poll_at = self.now + wait;
             self.schedule(self.now + wait, Action::Poll(n, life));
         }

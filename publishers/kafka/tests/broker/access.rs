@@ -1,8 +1,10 @@
 //! Logins, rights, and listeners that speak another protocol.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use outbox_core::Publisher;
+use outbox_core::store::Admin;
+use outbox_core::testing::MemoryStore;
+use outbox_core::{Processor, Publisher, RetryPolicy};
 use outbox_kafka::{KafkaPublisher, KafkaPublisherBuilder, Unhealthy};
 
 use crate::own::{ALICE, Guarded, MALLORY, guarded};
@@ -81,6 +83,44 @@ async fn messages_that_cannot_be_sent_in_time_name_the_login_as_the_cause() {
     assert!(reports[&0].starts_with("Unreachable") && reports[&0].contains("uthentication"), "{reports:?}");
 }
 
+/// A processor with a wrong login: everything waits, with the cause to see, and goes out when one has the right login.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processor_with_a_wrong_login_uses_up_no_attempts() {
+    let Some(there) = guarded_unless_left_out().await else { return };
+    let (topic, store) = (unique("for-alice"), MemoryStore::new(4));
+    create_topic(there.broker.plain(), &topic, 1, &[]).await;
+    store.commit((0..100).map(|n| message(&topic, Some(&format!("key-{}", n % 7)), n, "x").envelope));
+    let processor = |password| {
+        let publisher = login(there, (ALICE.0, password)).delivery_timeout(Duration::from_secs(1)).build().unwrap();
+        Processor::builder(store.clone(), publisher).retry(RetryPolicy::never()).spawn().unwrap()
+    };
+    let mistaken = processor("canary-that-is-wrong");
+    let started = Instant::now();
+    let cause = loop {
+        let snapshot = mistaken.snapshot().await.unwrap();
+        if let Some((_, cause)) = snapshot.paused.into_iter().find(|(name, _)| *name == topic) {
+            break cause;
+        }
+        assert!(started.elapsed() < SOON, "no cause is shown");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(cause.contains("uthentication") && !cause.contains("canary"), "{cause}");
+    let pending = store.pending(0, 1_000).await.unwrap();
+    assert_eq!(pending.len(), 100);
+    assert!(pending.iter().all(|event| event.attempts == 0));
+    let report = mistaken.shutdown().await.unwrap();
+    assert_eq!((report.counts.retried, report.counts.dead, report.abandoned), (0, 0, 0));
+
+    let corrected = processor(ALICE.1);
+    let started = Instant::now();
+    while store.pending_count() > 0 {
+        assert!(started.elapsed() < SOON, "{} events left", store.pending_count());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(corrected.shutdown().await.unwrap().counts.delivered, 100);
+    assert_eq!(read_topic(there.broker.plain(), &topic).await.len(), 100);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plaintext_to_a_listener_that_wants_a_login_or_encryption_is_unreachable() {
     let Some(there) = guarded_unless_left_out().await else { return };
@@ -128,7 +168,7 @@ async fn a_topic_without_rights_is_unreachable_until_they_are_given() {
 
         grant(plain, ALICE.0, &denied, Right::Write);
         let mut left: Vec<_> = (0..10).map(|seq| message(&denied, Some("k"), seq, "x")).collect();
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         while !left.is_empty() {
             assert!(started.elapsed() < SOON, "{} messages left", left.len());
             let recorder = Recorder::new();
