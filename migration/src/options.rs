@@ -7,6 +7,9 @@ use thiserror::Error;
 
 use crate::names::{NameError, TableNames};
 
+/// Set to `1`, it does what [`Options::drop_undelivered`] does.
+const DROP_UNDELIVERED: &str = "OUTBOX_DROP_UNDELIVERED";
+
 /// What the payload column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -147,7 +150,7 @@ impl Options {
     /// Whether `down` drops tables that still hold events.
     #[must_use]
     pub fn drops_undelivered(&self) -> bool {
-        self.drop_undelivered || std::env::var("OUTBOX_DROP_UNDELIVERED").is_ok_and(|value| value == "1")
+        self.drop_undelivered || std::env::var(DROP_UNDELIVERED).is_ok_and(|value| value == "1")
     }
 }
 
@@ -165,6 +168,12 @@ impl Default for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documentation_names_the_variable() {
+        let page = include_str!("../../docs/configuration.md");
+        assert!(page.contains(&format!("`{DROP_UNDELIVERED}=1`")));
+    }
 
     #[test]
     fn shard_counts_are_bounded() {

@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod derived;
 pub mod engine;
 mod env;
 pub mod event;
@@ -52,6 +53,7 @@ pub use outbox_derive::OutboxEvent;
 /// What generated code and `outbox-sea-orm` need. Not part of the interface: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::derived::{AggregateVersion, Text, text};
     pub use crate::env::{Env, EnvError};
     #[cfg(feature = "derive")]
     pub use outbox_derive::FacadeOutboxEvent;

@@ -74,9 +74,23 @@ mod tests {
     fn golden_vectors() {
         assert_eq!(xxh64(b"", 0), 0xef46_db37_51d8_e999);
         assert_eq!(xxh64(b"abc", 0), 0x44bc_2cf5_ad77_0999);
-        assert_eq!(Shard::of_key("", 64).number(), (0xef46_db37_51d8_e999_u64 % 64) as u16);
-        assert_eq!(Shard::of_key("abc", 64).number(), (0x44bc_2cf5_ad77_0999_u64 % 64) as u16);
-        assert_eq!(Shard::of_key("abc", 7).number(), (0x44bc_2cf5_ad77_0999_u64 % 7) as u16);
+        for (key, of_7, of_64, of_1024) in [
+            ("", 6, 25, 409),
+            ("abc", 0, 25, 409),
+            ("Schlüssel-7", 1, 52, 820),
+            ("\u{1F980}", 1, 60, 188),
+            ("0190d6a4-8f3e-7c1b-9a52-3b1f4c5d6e7f", 3, 37, 613),
+        ] {
+            let shards = [1, 7, 64, 1024].map(|count| Shard::of_key(key, count).number());
+            assert_eq!(shards, [0, of_7, of_64, of_1024], "{key}");
+        }
+        // Of the 16 bytes, not of the text.
+        for (id, of_7, of_64, of_1024) in
+            [("00000000-0000-0000-0000-000000000000", 2, 50, 50), ("0190d6a4-8f3e-7c1b-9a52-3b1f4c5d6e7f", 5, 58, 890)]
+        {
+            let shards = [1, 7, 64, 1024].map(|count| Shard::of_id(id.parse().unwrap(), count).number());
+            assert_eq!(shards, [0, of_7, of_64, of_1024], "{id}");
+        }
     }
 
     #[test]

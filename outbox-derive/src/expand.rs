@@ -17,12 +17,12 @@ pub(crate) fn expand(plan: &Plan<'_>, core: &TokenStream) -> TokenStream {
     let cow = quote!(::std::borrow::Cow<'_, #str>);
     let option = quote!(::core::option::Option);
     let aggregate = &plan.aggregate;
-    let aggregate_id = for_each(plan, |event| joined(&event.variant.aggregate_ids()));
-    let aggregate_version = for_each(plan, aggregate_version);
+    let aggregate_id = for_each(plan, |event| joined(&event.variant.aggregate_ids(), core));
+    let aggregate_version = for_each(plan, |event| aggregate_version(event, core));
     let event_type = for_each(plan, |event| (Vec::new(), borrowed(&event.event_type)));
     let event_version = for_each(plan, |event| (Vec::new(), event.version.to_token_stream()));
     let topic = for_each(plan, |event| (Vec::new(), borrowed(&event.topic)));
-    let partition_key = for_each(plan, partition_key);
+    let partition_key = for_each(plan, |event| partition_key(event, core));
     let map = Ident::new("__headers", Span::mixed_site());
     let headers = for_each(plan, |event| headers(event, core, &map));
     // Spanned at the type, so that a missing `Serialize` is reported there.
@@ -102,41 +102,44 @@ fn borrowed(text: &str) -> TokenStream {
 }
 
 /// The texts of the fields with ':' between them, or `None` for no field.
-fn joined<'a>(fields: &[&'a Field<'a>]) -> Arm<'a> {
+fn joined<'a>(fields: &[&'a Field<'a>], core: &TokenStream) -> Arm<'a> {
     let text = match fields {
         [] => return (Vec::new(), quote!(::core::option::Option::None)),
-        [field] => {
-            let name = name(field);
-            quote_spanned!(at(field.ty.span())=> ::std::string::ToString::to_string(#name))
-        }
+        [field] => text(field, core),
         several => {
             let format = vec!["{}"; several.len()].join(":");
-            let names = several.iter().map(|field| name(field));
-            quote!(::std::format!(#format, #(#names),*))
+            let texts = several.iter().map(|field| text(field, core));
+            quote!(::std::format!(#format, #(#texts),*))
         }
     };
     (fields.to_vec(), quote!(::core::option::Option::Some(::std::borrow::Cow::Owned(#text))))
 }
 
-fn partition_key<'a>(event: &'a Event<'a>) -> Arm<'a> {
+/// The text of a field; that it has none is reported at its type.
+fn text(field: &Field<'_>, core: &TokenStream) -> TokenStream {
+    let name = name(field);
+    spanned_at(field.ty.span(), quote!(#core::__private::text(#name)))
+}
+
+fn partition_key<'a>(event: &'a Event<'a>, core: &TokenStream) -> Arm<'a> {
     let keys = event.variant.partition_keys();
     if event.unordered {
-        joined(&[])
+        joined(&[], core)
     } else if keys.is_empty() {
-        joined(&event.variant.aggregate_ids())
+        joined(&event.variant.aggregate_ids(), core)
     } else {
-        joined(&keys)
+        joined(&keys, core)
     }
 }
 
-fn aggregate_version<'a>(event: &'a Event<'a>) -> Arm<'a> {
+fn aggregate_version<'a>(event: &'a Event<'a>, core: &TokenStream) -> Arm<'a> {
     let Some(field) = event.variant.aggregate_version() else {
         return (Vec::new(), quote!(::core::option::Option::None));
     };
     let name = name(field);
     let span = at(field.ty.span());
     let owned = quote_spanned!(span=> ::core::clone::Clone::clone(#name));
-    let into = quote_spanned!(span=> <::core::primitive::i64 as ::core::convert::From<_>>::from);
+    let into = spanned_at(field.ty.span(), quote!(#core::__private::AggregateVersion::into_version));
     let value = if field.option().is_some() {
         quote!(::core::option::Option::map(#owned, #into))
     } else {
@@ -148,9 +151,9 @@ fn aggregate_version<'a>(event: &'a Event<'a>) -> Arm<'a> {
 fn headers<'a>(event: &'a Event<'a>, core: &TokenStream, map: &Ident) -> Arm<'a> {
     let fields: Vec<_> = event.variant.fields.iter().filter(|field| field.header.is_some()).collect();
     let set = fields.iter().map(|field| {
-        let (name, header) = (name(field), &field.header);
-        let header = header.as_ref().map(LitStr::value);
-        let set = spanned_at(field.ty.span(), quote!(#core::Headers::set(#map, #header, #name)?;));
+        let (name, text) = (name(field), text(field, core));
+        let header = field.header.as_ref().map(LitStr::value);
+        let set = spanned_at(field.ty.span(), quote!(#core::Headers::set(#map, #header, #text)?;));
         if field.option().is_some() { quote!(if let ::core::option::Option::Some(#name) = #name { #set }) } else { set }
     });
     let body = quote!({ #(#set)* });
@@ -202,8 +205,7 @@ fn bounds(plan: &Plan<'_>, core: &TokenStream) -> TokenStream {
             needed.push(quote!(#ty: ::core::fmt::Display));
         }
         if field.aggregate_version.is_some() {
-            needed.push(quote!(#ty: ::core::clone::Clone));
-            needed.push(quote!(::core::primitive::i64: ::core::convert::From<#ty>));
+            needed.push(quote!(#ty: ::core::clone::Clone + #core::__private::AggregateVersion));
         }
     }
     quote!(where #(#own,)* #(#needed,)*)

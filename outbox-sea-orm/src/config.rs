@@ -248,11 +248,28 @@ impl fmt::Debug for Config {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     fn read(set: &[(&str, &str)]) -> Result<OutboxBuilder, String> {
         let env = Env::new(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()));
         OutboxBuilder::new(DatabaseConnection::default()).read(&env).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_documentation_names_every_variable() {
+        let asked = RefCell::new(Vec::new());
+        let nothing_is_set = Env::new(|name| {
+            asked.borrow_mut().push(name.to_owned());
+            None
+        });
+        drop(OutboxBuilder::new(DatabaseConnection::default()).read(&nothing_is_set).unwrap());
+        assert_eq!(asked.borrow().len(), 5, "{asked:?}");
+        let page = include_str!("../../docs/configuration.md");
+        for variable in asked.into_inner() {
+            assert!(page.contains(&format!("`{variable}`")), "{variable}");
+        }
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::time::Duration;
 
     use super::*;
@@ -91,6 +92,21 @@ mod tests {
     fn error(set: &'static [(&'static str, &'static str)]) -> String {
         let mut config = Config::default();
         config.read(&env(set)).and_then(|()| config.check()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_documentation_names_every_variable() {
+        let asked = RefCell::new(Vec::new());
+        let nothing_is_set = Env::new(|name| {
+            asked.borrow_mut().push(name.to_owned());
+            None
+        });
+        Config::default().read(&nothing_is_set).unwrap();
+        assert_eq!(asked.borrow().len(), 20, "{asked:?}");
+        let page = include_str!("../../../docs/configuration.md");
+        for variable in asked.into_inner() {
+            assert!(page.contains(&format!("`{variable}`")), "{variable}");
+        }
     }
 
     #[test]

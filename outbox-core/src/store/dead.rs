@@ -65,6 +65,17 @@ pub struct PendingEvent {
     pub retry_in: Option<Duration>,
 }
 
+/// An event whose time has not come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledEvent {
+    /// The event.
+    pub envelope: Envelope,
+    /// Its shard.
+    pub shard: Shard,
+    /// How long until it takes its place among the pending ones; `None` when it is due.
+    pub due_in: Option<Duration>,
+}
+
 /// What the outbox holds, at a cost that does not grow with the backlog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -73,6 +84,8 @@ pub struct StoreStats {
     pub pending_up_to_10_000: u64,
     /// Age of the oldest pending event of each shard's first ones, the largest of them.
     pub oldest_pending: Option<Duration>,
+    /// Delayed events that are not pending yet, counted up to 10,000 and no further.
+    pub scheduled_up_to_10_000: u64,
     /// Dead letters, counted up to 10,000 and no further.
     pub dead_up_to_10_000: u64,
     /// Parked keys, counted up to 10,000 and no further.
@@ -123,6 +136,13 @@ pub trait Admin: Send + Sync {
     ///
     /// The store failed.
     async fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingEvent>, StoreError>;
+
+    /// Delayed events that are not pending yet, in the order of their ids, at most `limit`, after the id `after`.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    async fn scheduled(&self, after: Option<EventId>, limit: u32) -> Result<Vec<ScheduledEvent>, StoreError>;
 
     /// Dead letters in the order of death, at most `limit`, after the one called `after`.
     ///

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use dead::{Admin, AdminError, DeadLetter, DeadState, PendingEvent, Rejection, StoreStats};
+pub use dead::{Admin, AdminError, DeadLetter, DeadState, PendingEvent, Rejection, ScheduledEvent, StoreStats};
 pub use error::{StoreError, StoreErrorKind};
 pub use lease::{Lease, LeaseReply, LeaseRequest, Reach};
 pub use read::{LaneRead, LaneRows, ReadReply, ReadRequest, Revisit, Row};

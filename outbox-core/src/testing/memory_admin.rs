@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::memory::{DeadRow, MemoryStore, PendingRow, Tables};
-use crate::event::{EventId, OrderKey};
+use crate::event::{Envelope, EventId, OrderKey};
 use crate::message::Origin;
 use crate::shard::Shard;
-use crate::store::{Admin, AdminError, DeadLetter, DeadState, PendingEvent, StoreError, StoreStats};
+use crate::store::{Admin, AdminError, DeadLetter, DeadState, PendingEvent, ScheduledEvent, StoreError, StoreStats};
 
 impl Tables {
     fn age(&self, created_at: SystemTime) -> Duration {
@@ -49,6 +49,7 @@ impl Admin for MemoryStore {
         let tables = self.tables();
         Ok(StoreStats {
             pending_up_to_10_000: tables.pending.len().min(10_000) as u64,
+            scheduled_up_to_10_000: tables.scheduled.len().min(10_000) as u64,
             dead_up_to_10_000: tables.dead.len().min(10_000) as u64,
             parked_keys_up_to_10_000: tables.parked.len().min(10_000) as u64,
             oldest_pending: tables.pending.values().map(|row| tables.age(row.envelope.created_at)).max(),
@@ -70,6 +71,19 @@ impl Admin for MemoryStore {
             retry_in: row.not_before.and_then(|at| at.checked_sub(tables.now)),
         };
         Ok(rows.map(event).collect())
+    }
+
+    async fn scheduled(&self, after: Option<EventId>, limit: u32) -> Result<Vec<ScheduledEvent>, StoreError> {
+        let tables = self.tables();
+        let after = after.map(|id| *id.as_uuid());
+        let mut due: Vec<&(Duration, Uuid)> = tables.scheduled.iter().filter(|(_, id)| Some(*id) > after).collect();
+        due.sort_by_key(|(_, id)| *id);
+        let event = |(due, id): &(Duration, Uuid)| {
+            let envelope = Envelope { delay: None, ..tables.scheduled_events.get(id)?.clone() };
+            let due_in = due.checked_sub(tables.now).filter(|wait| !wait.is_zero());
+            Some(ScheduledEvent { shard: tables.shard_of(&envelope), envelope, due_in })
+        };
+        Ok(due.into_iter().take(limit as usize).filter_map(event).collect())
     }
 
     async fn dead_letters(&self, after: Option<EventId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {

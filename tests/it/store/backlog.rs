@@ -13,15 +13,14 @@ use super::owner::{LONG, Owner};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// MariaDB: the rows that a session has read one after the other.
+const ROWS_READ: &str = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.SESSION_STATUS \
+     WHERE VARIABLE_NAME IN ('HANDLER_READ_RND_NEXT', 'HANDLER_READ_NEXT', 'HANDLER_READ_PREV')";
+
 /// Reads, settles and moves a few of many events.
 async fn work_on_a_backlog(outboxed: &Outboxed, pool: &DatabaseConnection) {
     let store = SeaOrmStore::new(pool.clone(), TableNames::default());
-    let bodies: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();
-    let txn = outboxed.outbox.begin().await.unwrap();
-    for body in &bodies {
-        txn.stage_event(&Again(&event(body, body))).unwrap();
-    }
-    txn.commit().await.unwrap();
+    stage(outboxed, 5_000).await;
     let owner = Owner::of(&store, LONG).await;
     for _ in 0..10 {
         let lanes = owner.held.iter().map(|lease| LaneRead {
@@ -49,6 +48,36 @@ async fn work_on_a_backlog(outboxed: &Outboxed, pool: &DatabaseConnection) {
         store.promote(owner.id, &owner.held, 10).await.unwrap();
         store.pending(0, 10).await.unwrap();
     }
+}
+
+async fn stage(outboxed: &Outboxed, count: u32) {
+    let txn = outboxed.outbox.begin().await.unwrap();
+    for n in 0..count {
+        let body = n.to_string();
+        txn.stage_event(&Again(&event(&body, &body))).unwrap();
+    }
+    txn.commit().await.unwrap();
+}
+
+/// Beyond what they count up to, statistics cost the same whatever the backlog. `read` says how many rows the pool's
+/// connection has read so far.
+async fn counting_costs_no_more_for_more(
+    outboxed: &Outboxed,
+    pool: &DatabaseConnection,
+    read: impl AsyncFn(&DatabaseConnection) -> i64,
+) {
+    let store = SeaOrmStore::new(pool.clone(), TableNames::default());
+    let mut costs = Vec::new();
+    for transactions in [3, 1] {
+        for _ in 0..transactions {
+            stage(outboxed, 4_000).await;
+        }
+        let before = read(pool).await;
+        assert_eq!(store.stats().await.unwrap().pending_up_to_10_000, 10_000);
+        costs.push(read(pool).await - before);
+    }
+    assert!(costs[0] >= 10_000, "the rows that were counted are seen: {costs:?}");
+    assert!(costs[1] < costs[0] + 1_000, "{costs:?}");
 }
 
 fn retry() -> Fate {
@@ -79,14 +108,35 @@ async fn a_backlog_is_never_searched_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counting_costs_no_more_for_more_on_postgres() {
+    let Some(db) = outbox_tests::postgres().await else { return };
+    let outboxed = Outboxed::new(db).await;
+    let pool = outboxed.one_connection().await;
+    let read = async |pool: &DatabaseConnection| {
+        pool.execute_unprepared("SELECT pg_stat_force_next_flush()").await.unwrap();
+        let sql = "SELECT (t.seq_tup_read + (SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i \
+             WHERE i.relid = t.relid))::bigint FROM pg_stat_user_tables t WHERE t.relname = 'outbox_event'";
+        numbers(pool, sql).await[0]
+    };
+    counting_costs_no_more_for_more(&outboxed, &pool, read).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counting_costs_no_more_for_more_on_mariadb() {
+    let Some(db) = outbox_tests::mariadb().await else { return };
+    let outboxed = Outboxed::new(db).await;
+    let pool = outboxed.one_connection().await;
+    let read = async |pool: &DatabaseConnection| numbers(pool, ROWS_READ).await.into_iter().sum();
+    counting_costs_no_more_for_more(&outboxed, &pool, read).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_never_searched_on_mariadb() {
     let Some(db) = outbox_tests::mariadb().await else { return };
     let outboxed = Outboxed::new(db).await;
     let pool = outboxed.one_connection().await;
     work_on_a_backlog(&outboxed, &pool).await;
-    let read = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.SESSION_STATUS \
-         WHERE VARIABLE_NAME IN ('HANDLER_READ_RND_NEXT', 'HANDLER_READ_NEXT', 'HANDLER_READ_PREV')";
-    let rows: i64 = numbers(&pool, read).await.into_iter().sum();
+    let rows: i64 = numbers(&pool, ROWS_READ).await.into_iter().sum();
     // 10 rounds of 8 shards with 5,000 events: what is left is reading by keys, and lists of our own.
     assert!(rows < 20_000, "{rows} rows were read one after the other");
 }

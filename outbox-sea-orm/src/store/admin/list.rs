@@ -1,7 +1,7 @@
 //! Lists in pages, each of which begins behind the last row of the one before.
 
 use outbox_core::event::{EventId, OrderKey};
-use outbox_core::store::{DeadLetter, DeadState, PendingEvent, StoreError};
+use outbox_core::store::{DeadLetter, DeadState, PendingEvent, ScheduledEvent, StoreError};
 use outbox_migration::Table;
 use sea_orm::{DbBackend, QueryResult, Value};
 use uuid::Uuid;
@@ -60,6 +60,32 @@ impl Inner {
                 seq: message.seq,
                 attempts: message.attempts,
             });
+        }
+        Ok(events)
+    }
+
+    pub(in super::super) async fn scheduled(
+        &self,
+        after: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<ScheduledEvent>, StoreError> {
+        let binary = self.opened().await?.binary;
+        let (condition, mut values) = match after {
+            Some(id) => ("WHERE t.id > ?", vec![Value::from(*id.as_uuid())]),
+            None => ("", Vec::new()),
+        };
+        let text = format!(
+            "SELECT t.shard, t.due_at - {}, {} FROM {} t {condition} ORDER BY t.id LIMIT ?",
+            self.sql.now(),
+            body_of("t"),
+            self.sql.scheduled
+        );
+        values.push(i64::from(limit).into());
+        let mut events = Vec::new();
+        for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
+            let mut cells = Cells::new(&row, binary, DOING);
+            let (shard, due_in) = (cells.shard()?, cells.wait()?);
+            events.push(ScheduledEvent { envelope: cells.envelope()?, shard, due_in });
         }
         Ok(events)
     }

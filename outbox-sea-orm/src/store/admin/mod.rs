@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use outbox_core::event::{EventId, OrderKey};
-use outbox_core::store::{Admin, AdminError, DeadLetter, PendingEvent, StoreError, StoreStats};
+use outbox_core::store::{Admin, AdminError, DeadLetter, PendingEvent, ScheduledEvent, StoreError, StoreStats};
 
 use super::SeaOrmStore;
 use crate::finish::finish;
@@ -24,6 +24,10 @@ impl Admin for SeaOrmStore {
     async fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
         let inner = Arc::clone(&self.0);
         finish(async move { inner.pending(after, limit).await }).await
+    }
+
+    async fn scheduled(&self, after: Option<EventId>, limit: u32) -> Result<Vec<ScheduledEvent>, StoreError> {
+        self.0.scheduled(after, limit).await
     }
 
     async fn dead_letters(&self, after: Option<EventId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {

@@ -14,12 +14,13 @@ impl Inner {
         let now = self.sql.now();
         let up_to = |table: &str| format!("(SELECT COUNT(*) FROM (SELECT 1 AS one FROM {table} LIMIT 10000) t)");
         let text = format!(
-            "SELECT {}, {}, {}, \
+            "SELECT {}, {}, {}, {}, \
              (SELECT COUNT(*) FROM {} p WHERE p.alive_until > {now}), \
              (SELECT COUNT(*) FROM {} s WHERE s.owner IS NULL OR s.lease_until <= {now}), \
              {now} - (SELECT MIN(f.first) FROM (SELECT \
              (SELECT e.created_at FROM {} e WHERE e.shard = s.shard ORDER BY e.seq LIMIT 1) AS first FROM {} s) f)",
             up_to(&self.sql.event),
+            up_to(&self.sql.scheduled),
             up_to(&self.sql.dead),
             up_to(&self.sql.parked),
             self.sql.processor,
@@ -32,6 +33,7 @@ impl Inner {
             let mut cells = Cells::new(&row, false, DOING);
             let mut count = || cells.take::<i64>().map(|count| u64::try_from(count).unwrap_or(0));
             stats.pending_up_to_10_000 = count()?;
+            stats.scheduled_up_to_10_000 = count()?;
             stats.dead_up_to_10_000 = count()?;
             stats.parked_keys_up_to_10_000 = count()?;
             stats.processors = u32::try_from(count()?).unwrap_or(u32::MAX);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Fixture;
 use super::support::{LONG, Processor, bodies, body, commit, commit_of, dead, event, order_key};
+use super::{Fixture, SHARDS};
 use crate::event::{Envelope, EventId};
 use crate::message::Origin;
 use crate::shard::Shard;
@@ -192,6 +192,44 @@ pub async fn lists_come_in_pages(fixture: &dyn Fixture) {
         parked.extend(page);
     }
     assert_eq!(parked, keys.iter().map(|key| order_key(key)).collect::<Vec<_>>());
+}
+
+/// See [`Admin::scheduled`](crate::store::Admin::scheduled).
+pub async fn delayed_events_are_listed_until_they_are_due(fixture: &dyn Fixture) {
+    let admin = fixture.admin();
+    let delay = |n: u64| Duration::from_millis(1) + LONG * u32::try_from(n).unwrap();
+    let events: Vec<Envelope> =
+        (0..5).map(|n| Envelope { delay: Some(delay(n)), ..event(Some("a"), &n.to_string()) }).collect();
+    commit(fixture, events.clone()).await;
+    commit_of(fixture, "a", &["pending"]).await;
+
+    let (mut after, mut listed) = (None, Vec::new());
+    loop {
+        let page = admin.scheduled(after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 2);
+        after = Some(last.envelope.id);
+        listed.extend(page);
+    }
+    let mut expected: Vec<Envelope> = events.iter().map(|event| Envelope { delay: None, ..event.clone() }).collect();
+    expected.sort_by_key(|event| event.id);
+    assert_eq!(listed.iter().map(|event| event.envelope.clone()).collect::<Vec<_>>(), expected);
+    for event in &listed {
+        assert_eq!(event.shard, Shard::of_key("a", SHARDS));
+        let whole = events.iter().find(|whole| whole.id == event.envelope.id).and_then(|event| event.delay).unwrap();
+        assert!(event.due_in.is_none_or(|wait| wait <= whole && wait > whole.saturating_sub(LONG)), "{event:?}");
+    }
+    assert_eq!(admin.stats().await.unwrap().scheduled_up_to_10_000, 5);
+
+    fixture.pass(Duration::from_millis(1)).await;
+    let due = admin.scheduled(None, 10).await.unwrap();
+    let due: Vec<EventId> = due.iter().filter(|event| event.due_in.is_none()).map(|event| event.envelope.id).collect();
+    assert_eq!(due, [events[0].id]);
+    let one = Processor::alone(fixture).await;
+    fixture.store().promote(one.id, &one.held, 10).await.unwrap();
+    assert_eq!(admin.scheduled(None, 10).await.unwrap().len(), 4);
+    let stats = admin.stats().await.unwrap();
+    assert_eq!((stats.scheduled_up_to_10_000, stats.pending_up_to_10_000), (4, 2));
 }
 
 /// See [`Admin::stats`](crate::store::Admin::stats).

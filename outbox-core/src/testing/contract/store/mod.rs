@@ -19,8 +19,8 @@ use crate::store::{Admin, Store};
 
 pub use admin::{
     a_deleted_dead_letter_is_gone, a_parked_event_is_not_requeued_alone, an_event_put_back_keeps_its_mark,
-    everything_is_requeued, giving_up_an_event_by_hand, lists_come_in_pages,
-    requeueing_a_key_that_went_on_puts_it_last, requeueing_an_event_puts_it_last, stats_count,
+    delayed_events_are_listed_until_they_are_due, everything_is_requeued, giving_up_an_event_by_hand,
+    lists_come_in_pages, requeueing_a_key_that_went_on_puts_it_last, requeueing_an_event_puts_it_last, stats_count,
 };
 pub use events::{
     delayed_events_of_others_stay, delayed_events_take_their_places_when_they_are_due,
@@ -107,6 +107,7 @@ macro_rules! for_every_store_clause {
             every_column_comes_back_as_it_was_written,
             unordered_events_are_never_parked,
             giving_up_an_event_by_hand,
+            delayed_events_are_listed_until_they_are_due,
             requeueing_an_event_puts_it_last,
             requeueing_a_key_that_went_on_puts_it_last,
             a_parked_event_is_not_requeued_alone,
