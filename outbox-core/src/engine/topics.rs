@@ -194,7 +194,7 @@ impl Topics {
         for (name, topic) in &mut self.topics {
             let tried = match &mut topic.breaker {
                 Breaker::Closed => {
-                    if several && !topic.stalled && topic.in_flight > 0 && now.duration_since(topic.progress) > STALL {
+                    if several && !topic.stalled && topic.in_flight > 0 && now.duration_since(topic.progress) >= STALL {
                         topic.stalled = true;
                         stalled.push(name.clone());
                     }
@@ -203,7 +203,7 @@ impl Topics {
                 Breaker::Open { until } if *until > now => continue,
                 Breaker::Open { .. } => BTreeSet::new(),
                 Breaker::HalfOpen { shard, admitted, tried, since } => {
-                    let lost = topic.in_flight == 0 && now.duration_since(*since) > PROBE;
+                    let lost = topic.in_flight == 0 && now.duration_since(*since) >= PROBE;
                     if !lost && (*admitted || !tried.contains(shard)) {
                         continue;
                     }
@@ -229,7 +229,8 @@ impl Topics {
         let several = self.topics.len() > 1;
         let next = |topic: &Topic| match &topic.breaker {
             Breaker::Open { until } => Some(*until),
-            Breaker::HalfOpen { since, .. } => Some(*since + PROBE),
+            // While the probe is with the publisher, only its report can move anything on.
+            Breaker::HalfOpen { since, .. } => (topic.in_flight == 0).then_some(*since + PROBE),
             Breaker::Closed if several && topic.in_flight > 0 && !topic.stalled => Some(topic.progress + STALL),
             Breaker::Closed => None,
         };

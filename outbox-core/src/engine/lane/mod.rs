@@ -111,6 +111,11 @@ impl Lane {
         !self.is_catching_up() && self.holds.wants_pass(now, flows)
     }
 
+    /// When something that was passed over may go.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        if self.is_catching_up() { None } else { self.holds.next_due() }
+    }
+
     /// What to read next: up to `limit` new events, and what was passed over and may go now.
     pub(super) fn read(&mut self, now: Instant, limit: u32, bytes: usize, topics: &Topics) -> LaneRead {
         let probe = topics.probe_of(self.lease.shard).filter(|_| !self.is_catching_up());
