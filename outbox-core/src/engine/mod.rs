@@ -244,7 +244,7 @@ impl Engine {
     /// When to call [`poll`](Self::poll) again if nothing happens before.
     #[must_use]
     pub fn next_poll(&self, now: Instant) -> Option<Instant> {
-        let database = [self.lease_due(), self.settle_due(), self.read_due(), self.promote_due(now)];
+        let database = [self.lease_due(), self.settle_due(), self.read_due(now), self.promote_due(now)];
         let database = match self.pace.not_before().filter(|until| now < *until) {
             Some(until) => Some(until),
             None => database.into_iter().flatten().min(),

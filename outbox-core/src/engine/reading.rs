@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use super::key::SLOW;
 use super::lane::Lane;
 use super::{Engine, StoreError};
 use crate::shard::Shard;
@@ -28,6 +29,8 @@ pub(super) struct Reading {
     promote_at: Option<Instant>,
     promote_not_before: Option<Instant>,
     promoted: bool,
+    /// When the next of what is queued will have waited for long.
+    slow_at: Option<Instant>,
 }
 
 /// What may be read ahead.
@@ -51,17 +54,26 @@ impl Reading {
 }
 
 impl Engine {
-    /// When to read without another reason than time. What else is a reason has been seen by the last poll.
-    pub(super) fn read_due(&self) -> Option<Instant> {
-        self.room_to_read()?;
+    /// When to read, or to make room for it, if nothing else happens.
+    pub(super) fn read_due(&self, now: Instant) -> Option<Instant> {
+        if !self.may_read() {
+            return None;
+        }
         let going = self.lanes.values().filter(|lane| !lane.draining);
-        let due = going.filter_map(Lane::next_due).min();
-        [due, self.pace.next_look()].into_iter().flatten().min()
+        let due = [going.filter_map(Lane::next_due).min(), self.pace.next_look()].into_iter().flatten().min();
+        match self.room_to_read() {
+            Some(_) => due,
+            None if self.read_wanted(now) => self.reading.slow_at,
+            None => due.max(self.reading.slow_at.filter(|_| due.is_some())),
+        }
     }
 
     pub(super) fn next_read(&mut self, now: Instant) -> Option<ReadRequest> {
         if self.pace.is_waiting(now) || !self.read_wanted(now) {
             return None;
+        }
+        if !self.reading.under_way && self.room_to_read().is_none() {
+            self.make_room(now);
         }
         let Room { events: room, bytes: room_bytes } = self.room_to_read()?;
         let mut asked: Vec<Shard> =
@@ -92,10 +104,29 @@ impl Engine {
         Some(ReadRequest { processor: self.id, lanes: requests })
     }
 
+    fn may_read(&self) -> bool {
+        let going = self.lanes.values().any(|lane| !lane.draining);
+        going && !self.reading.under_way && self.stop.is_none() && self.once_left > 0
+    }
+
+    /// Reading stands still for want of room: what has been queued for long goes back to the table, so that one key, or
+    /// a part of a topic, does not hold up all others.
+    fn make_room(&mut self, now: Instant) {
+        if !self.may_read() || self.reading.slow_at.is_some_and(|at| now < at) {
+            return;
+        }
+        let topics = &self.topics;
+        let going = self.lanes.values_mut().filter(|lane| !lane.draining);
+        let next = going.filter_map(|lane| lane.make_room(now, |topic| topics.flows(topic))).min();
+        // Not for every key on its own.
+        self.reading.slow_at = Some(next.map_or(now + SLOW, |at| at.max(now + SLOW / 4)));
+        let lanes = &self.lanes;
+        self.topics.keep_ready(|shard, key| lanes.get(&shard).is_some_and(|lane| lane.is_ready(key)));
+    }
+
     /// How much may be read now, unless that is nothing, or too little to be worth it.
     fn room_to_read(&self) -> Option<Room> {
-        let going = self.lanes.values().any(|lane| !lane.draining);
-        if self.reading.under_way || self.stop.is_some() || self.once_left == 0 || !going {
+        if !self.may_read() {
             return None;
         }
         let (queued, queued_bytes) = self.queued();

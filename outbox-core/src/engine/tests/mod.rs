@@ -1,6 +1,7 @@
 //! The engine against a store in memory, with a publisher and a clock that do what a test says.
 
 mod due;
+mod slow;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
