@@ -59,6 +59,8 @@ pub struct EngineConfig {
     pub poll: [Duration; 3],
     /// How long settling may wait for company.
     pub settle_delay: Duration,
+    /// How long a shard that another processor should have may wait for its events with the publisher.
+    pub drain: Duration,
     /// First and longest pause of a topic that does not work.
     pub pause: (Duration, Duration),
     /// Most keys and events remembered as passed over; beyond it, reading waits.
@@ -229,6 +231,7 @@ impl Engine {
 
     /// What to do now. Call it after [`handle`](Self::handle), and at [`next_poll`](Self::next_poll).
     pub fn poll(&mut self, now: Instant) -> Vec<Effect> {
+        self.hand_over(now);
         self.tick_topics(now);
         let mut effects = Vec::new();
         self.finish_once(now);

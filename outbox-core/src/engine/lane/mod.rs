@@ -42,6 +42,8 @@ pub(super) struct Lane {
     catching_up: Option<i64>,
     /// Being handed over: nothing new is read or sent.
     pub(super) draining: bool,
+    /// When it is handed over even if not all has been reported and settled.
+    pub(super) drain_by: Option<Instant>,
     /// Outcomes that wait for the next settle.
     pub(super) changes: Vec<Change>,
     /// Outcomes in the settle that is under way, and the generation under which their events were read.
@@ -69,6 +71,7 @@ impl Lane {
             fresh: true,
             catching_up: None,
             draining: false,
+            drain_by: None,
             changes: Vec::new(),
             settling: Vec::new(),
             settling_generation: 0,

@@ -206,6 +206,7 @@ impl World {
             lease: LEASE,
             poll: [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1)],
             settle_delay: Duration::from_millis(5),
+            drain: Duration::from_secs(4),
             pause: (Duration::from_millis(50), Duration::from_millis(500)),
             most_held: 1_000,
             retry: RetryRules::new(policy),

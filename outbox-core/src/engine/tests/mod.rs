@@ -1,6 +1,7 @@
 //! The engine against a store in memory, with a publisher and a clock that do what a test says.
 
 mod due;
+mod handover;
 mod slow;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ fn config() -> EngineConfig {
         lease: LEASE,
         poll: [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)],
         settle_delay: Duration::from_millis(10),
+        drain: Duration::from_secs(20),
         pause: (Duration::from_millis(100), Duration::from_secs(5)),
         most_held: 10_000,
         retry: RetryRules::new(RetryPolicy::fixed(Duration::from_secs(1))),
@@ -116,6 +118,10 @@ impl Rig {
             let next = self.nodes[n].engine.next_poll(self.now);
             assert!(next.is_none_or(|next| next > self.now), "there was nothing to do, and yet it is due");
         }
+    }
+
+    fn shards(&self, n: usize) -> usize {
+        self.nodes[n].engine.snapshot().shards
     }
 
     fn carry_out(&mut self, n: usize, effect: Effect) {
