@@ -43,7 +43,7 @@ impl Engine {
         let mut batch = Vec::new();
         for topic in self.topics.with_ready(&self.last_topic) {
             while batch.len() < size && self.once_left > 0 {
-                let Some((shard, key, share)) = self.topics.next_ready(&topic, &self.window) else { break };
+                let Some((shard, key, share)) = self.topics.next_ready(now, &topic, &self.window) else { break };
                 let most = share.min(size - batch.len()).min(self.once_left);
                 if !self.send(now, &mut batch, &topic, (shard, key), most) {
                     break;
@@ -81,8 +81,8 @@ impl Engine {
                 true
             }
         };
-        lane.send(&key, take, |message| {
-            topics.sent(now, topic);
+        lane.send(now, &key, take, |message| {
+            topics.sent(topic);
             flights.insert(*token, Flight { shard, epoch, key: key.clone(), message: Arc::clone(&message) });
             batch.push((*token, message));
             *token += 1;
@@ -99,7 +99,7 @@ impl Engine {
         let Some(Flight { shard, epoch, key, message }) = self.flights.remove(&token) else { return };
         let topic = message.envelope.topic.as_str();
         self.window.reported(message.size());
-        self.topics.reported(now, topic);
+        self.topics.reported(topic);
         self.judge_topic(now, topic, &outcome);
         self.judge_reach(now, &outcome);
         let lane = self.lanes.get_mut(&shard).filter(|lane| lane.lease.epoch == epoch);
@@ -108,11 +108,11 @@ impl Engine {
             self.orphan_reported(shard);
             return;
         };
-        match lane.report(&key, message.seq, outcome) {
+        match lane.report(now, &key, message.seq, outcome) {
             Progress::Waiting => {}
             Progress::Complete => {
                 if lane.is_ready(&key) {
-                    self.topics.ready(now, topic, shard, key);
+                    self.topics.ready(topic, shard, key);
                 }
             }
             Progress::Broken { rest, outcome } => {
@@ -138,7 +138,7 @@ impl Engine {
                 }
             }
             Outcome::Delivered | Outcome::Failed(_) => {
-                if self.topics.works(now, topic) {
+                if self.topics.works(topic) {
                     tracing::info!(topic, "a topic works again");
                     self.reading.wanted = true;
                 }
@@ -162,7 +162,7 @@ impl Engine {
         } else if !flows {
             lane.hold_topic(topic, &rest);
         } else if lane.put_back(&key, rest) {
-            self.topics.ready(now, topic, shard, key);
+            self.topics.ready(topic, shard, key);
         } else {
             lane.hold_back(&key, now + WITHHELD);
         }

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::event::OrderKey;
 use crate::message::Message;
@@ -18,12 +19,19 @@ impl Key {
     }
 }
 
+/// How long events may wait in memory behind others of their key, or for room, before their place is needed by others.
+pub(super) const SLOW: Duration = Duration::from_secs(3);
+
 /// The events of one key that are in memory: some with the publisher, the rest behind them.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     queue: VecDeque<Arc<Message>>,
     flight: VecDeque<Sent>,
     unreported: usize,
+    /// Since when what is queued first has waited for what is with the publisher, or else for room.
+    pub(super) since: Option<Instant>,
+    /// Later events wait in the table until what is with the publisher has been reported.
+    pub(super) cut: bool,
     /// How often in a row the publisher gave everything back unsent.
     pub(super) withheld: u32,
 }
@@ -46,6 +54,11 @@ pub(super) enum Progress {
 }
 
 impl Stream {
+    /// Whether its turn is long in coming.
+    pub(super) fn is_slow(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.duration_since(since) >= SLOW)
+    }
+
     /// Whether nothing of the key is with the publisher.
     pub(super) fn is_free(&self) -> bool {
         self.flight.is_empty()
@@ -81,6 +94,11 @@ impl Stream {
     /// The topic of what is queued; an unordered event and every order key have exactly one.
     pub(super) fn topic(&self) -> Option<&str> {
         self.queue.front().map(|message| message.envelope.topic.as_str())
+    }
+
+    /// When what is queued will have waited for long.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
+        self.since.filter(|_| self.has_queued()).map(|since| since + SLOW)
     }
 
     /// Takes everything that has not been sent.

@@ -51,13 +51,14 @@ impl Leases {
 
 impl Engine {
     pub(super) fn lease_due(&self) -> Option<Instant> {
-        (!self.leases.under_way && !self.leases.left).then_some(self.leases.next)
+        if self.leases.under_way || self.leases.left {
+            return None;
+        }
+        let handed_over = self.lanes.values().filter_map(|lane| lane.drain_by).min();
+        Some(handed_over.map_or(self.leases.next, |at| at.min(self.leases.next)))
     }
 
     pub(super) fn next_lease(&mut self, now: Instant) -> Option<LeaseRequest> {
-        for (_, lane) in self.lanes.extract_if(.., |_, lane| lane.draining && lane.is_drained()) {
-            self.leases.releasing.push(lane.lease);
-        }
         let stopping = self.stop.is_some();
         let leaving = stopping && self.lanes.is_empty() && self.flights.is_empty();
         if leaving {
@@ -104,7 +105,7 @@ impl Engine {
         self.leases.valid_until = Some(asked + self.leases.ttl - self.leases.ttl / 10);
         let held = reply.held.iter().filter(|lease| !releasing.contains(lease));
         self.reconcile(now, held.copied().collect());
-        self.give_up_excess(reply.fair_share);
+        self.give_up_excess(now, reply.fair_share);
         let owned = self.lanes.len() + self.waiting.len();
         let eager = self.stop.is_none() && owned < reply.fair_share;
         self.leases.next = asked + if eager { (self.leases.ttl / 3).min(EAGER) } else { self.leases.ttl / 3 };
@@ -136,20 +137,44 @@ impl Engine {
 
     /// Another processor should have some of the shards: lets them drain, whichever, so that one that tries whether it
     /// can publish gets another one each time.
-    fn give_up_excess(&mut self, fair_share: usize) {
+    ///
+    /// First those that wait here anyway for something that another processor has no need to wait for, then those
+    /// that have nothing with the publisher.
+    fn give_up_excess(&mut self, now: Instant, fair_share: usize) {
         let share = match (fair_share, self.standing.told(fair_share)) {
             (0, false) => return,
             (share, _) => share,
         };
-        if share == 0 {
-            self.leases.releasing.extend(std::mem::take(&mut self.waiting).into_values());
-        }
         let mut kept: Vec<&mut Lane> = self.lanes.values_mut().filter(|lane| !lane.draining).collect();
-        let excess = (kept.len() + self.waiting.len()).saturating_sub(share);
+        let mut excess = (kept.len() + self.waiting.len()).saturating_sub(share);
+        let waiting = self.waiting.extract_if(.., |_, _| {
+            let goes = excess > 0;
+            excess -= usize::from(goes);
+            goes
+        });
+        self.leases.releasing.extend(waiting.map(|(_, lease)| lease));
         self.random.shuffle(&mut kept);
+        kept.sort_by_key(|lane| !lane.is_drained());
         for lane in kept.into_iter().take(excess) {
-            lane.draining = true;
+            (lane.draining, lane.drain_by) = (true, Some(now + self.config.drain));
             lane.drop_queued();
+        }
+    }
+
+    /// Gives up the shards that are drained, and those that have had long enough: whoever takes them publishes again
+    /// what is still open.
+    pub(super) fn hand_over(&mut self, now: Instant) {
+        let goes =
+            |lane: &Lane| lane.draining && (lane.is_drained() || lane.drain_by.is_some_and(|until| until <= now));
+        let going: Vec<(Lease, bool)> =
+            self.lanes.values().filter(|lane| goes(lane)).map(|lane| (lane.lease, lane.is_drained())).collect();
+        for (lease, drained) in going {
+            if !drained {
+                let shard = lease.shard;
+                tracing::warn!(%shard, "a shard could not be handed over in time; its last events may be published twice");
+            }
+            self.drop_lane(now, lease.shard);
+            self.leases.releasing.push(lease);
         }
     }
 

@@ -15,6 +15,8 @@ mod reading;
 mod settling;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod waiting;
 mod window;
@@ -57,6 +59,8 @@ pub struct EngineConfig {
     pub poll: [Duration; 3],
     /// How long settling may wait for company.
     pub settle_delay: Duration,
+    /// How long a shard that another processor should have may wait for its events with the publisher.
+    pub drain: Duration,
     /// First and longest pause of a topic that does not work.
     pub pause: (Duration, Duration),
     /// Most keys and events remembered as passed over; beyond it, reading waits.
@@ -227,6 +231,7 @@ impl Engine {
 
     /// What to do now. Call it after [`handle`](Self::handle), and at [`next_poll`](Self::next_poll).
     pub fn poll(&mut self, now: Instant) -> Vec<Effect> {
+        self.hand_over(now);
         self.tick_topics(now);
         let mut effects = Vec::new();
         self.finish_once(now);
@@ -239,19 +244,15 @@ impl Engine {
         effects
     }
 
-    /// When to call [`poll`](Self::poll) again if nothing happens before; `now` is that of the last call.
-    ///
-    /// What was due by then and is not under way waits for something to happen: for room, for a report, for a lease.
+    /// When to call [`poll`](Self::poll) again if nothing happens before.
     #[must_use]
     pub fn next_poll(&self, now: Instant) -> Option<Instant> {
-        let database = [self.lease_due(), self.settle_due(), self.read_due(), self.promote_due()];
-        let later = |at: &Instant| *at > now;
-        let database = match self.pace.not_before().filter(later) {
+        let database = [self.lease_due(), self.settle_due(), self.read_due(now), self.promote_due(now)];
+        let database = match self.pace.not_before().filter(|until| now < *until) {
             Some(until) => Some(until),
-            None => database.into_iter().flatten().filter(later).min(),
+            None => database.into_iter().flatten().min(),
         };
-        let others = [self.topics.next_tick(), self.check_due(), self.stop];
-        database.into_iter().chain(others.into_iter().flatten().filter(later)).min()
+        [database, self.topics.next_tick(), self.check_due(), self.stop].into_iter().flatten().min()
     }
 
     /// Whether it has stopped: nothing is under way and all leases are given up, or the deadline has passed.

@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use super::key::SLOW;
 use super::lane::Lane;
 use super::{Engine, StoreError};
 use crate::shard::Shard;
@@ -28,6 +29,14 @@ pub(super) struct Reading {
     promote_at: Option<Instant>,
     promote_not_before: Option<Instant>,
     promoted: bool,
+    /// When the next of what is queued will have waited for long.
+    slow_at: Option<Instant>,
+}
+
+/// What may be read ahead.
+struct Room {
+    events: usize,
+    bytes: usize,
 }
 
 impl Reading {
@@ -45,37 +54,31 @@ impl Reading {
 }
 
 impl Engine {
-    pub(super) fn read_due(&self) -> Option<Instant> {
-        if self.reading.under_way || self.lanes.is_empty() || self.stop.is_some() {
+    /// When to read, or to make room for it, if nothing else happens.
+    pub(super) fn read_due(&self, now: Instant) -> Option<Instant> {
+        if !self.may_read() {
             return None;
         }
-        let due = self.lanes.values().filter_map(|lane| lane.holds.next_due()).min();
-        [due, self.pace.next_look()].into_iter().flatten().min()
+        let going = self.lanes.values().filter(|lane| !lane.draining);
+        let due = [going.filter_map(Lane::next_due).min(), self.pace.next_look()].into_iter().flatten().min();
+        match self.room_to_read() {
+            Some(_) => due,
+            None if self.read_wanted(now) => self.reading.slow_at,
+            None => due.max(self.reading.slow_at.filter(|_| due.is_some())),
+        }
     }
 
     pub(super) fn next_read(&mut self, now: Instant) -> Option<ReadRequest> {
-        if self.reading.under_way || self.stop.is_some() || self.pace.is_waiting(now) || self.once_left == 0 {
+        if self.pace.is_waiting(now) || !self.read_wanted(now) {
             return None;
         }
-        if !self.read_wanted(now) {
-            return None;
+        if !self.reading.under_way && self.room_to_read().is_none() {
+            self.make_room(now);
         }
-        let (queued, queued_bytes) = self.queued();
-        let weight = self.reading.weight.unwrap_or(GUESS).max(1);
-        let read_ahead = self.config.window_bytes / 2;
-        let capacity = self.config.batch_size.min(read_ahead / weight).max(1);
-        let room_bytes = read_ahead.saturating_sub(queued_bytes);
-        let room = capacity.saturating_sub(queued).min(room_bytes / weight).max(usize::from(queued == 0));
-        // Small reads cost as much as large ones: with something in hand, wait until half of the room is free.
-        if room == 0 || (queued > 0 && room * 2 < capacity) {
-            return None;
-        }
+        let Room { events: room, bytes: room_bytes } = self.room_to_read()?;
         let mut asked: Vec<Shard> =
             self.lanes.values().filter(|lane| !lane.draining).map(|lane| lane.lease.shard).collect();
         let all = asked.len();
-        if all == 0 {
-            return None;
-        }
         let next = asked.partition_point(|shard| *shard < self.reading.next_shard);
         asked.rotate_left(next % all);
         asked.truncate((room / LEAST).max(1));
@@ -99,6 +102,42 @@ impl Engine {
         self.reading.wanted = asked.len() < all;
         self.pace.looked(now);
         Some(ReadRequest { processor: self.id, lanes: requests })
+    }
+
+    fn may_read(&self) -> bool {
+        let going = self.lanes.values().any(|lane| !lane.draining);
+        going && !self.reading.under_way && self.stop.is_none() && self.once_left > 0
+    }
+
+    /// Reading stands still for want of room: what has been queued for long goes back to the table, so that one key, or
+    /// a part of a topic, does not hold up all others.
+    fn make_room(&mut self, now: Instant) {
+        if !self.may_read() || self.reading.slow_at.is_some_and(|at| now < at) {
+            return;
+        }
+        let topics = &self.topics;
+        let going = self.lanes.values_mut().filter(|lane| !lane.draining);
+        let next = going.filter_map(|lane| lane.make_room(now, |topic| topics.flows(topic))).min();
+        // Not for every key on its own.
+        self.reading.slow_at = Some(next.map_or(now + SLOW, |at| at.max(now + SLOW / 4)));
+        let lanes = &self.lanes;
+        self.topics.keep_ready(|shard, key| lanes.get(&shard).is_some_and(|lane| lane.is_ready(key)));
+    }
+
+    /// How much may be read now, unless that is nothing, or too little to be worth it.
+    fn room_to_read(&self) -> Option<Room> {
+        if !self.may_read() {
+            return None;
+        }
+        let (queued, queued_bytes) = self.queued();
+        let weight = self.reading.weight.unwrap_or(GUESS).max(1);
+        let read_ahead = self.config.window_bytes / 2;
+        let capacity = self.config.batch_size.min(read_ahead / weight).max(1);
+        let bytes = read_ahead.saturating_sub(queued_bytes);
+        let events = capacity.saturating_sub(queued).min(bytes / weight).max(usize::from(queued == 0));
+        // Small reads cost as much as large ones: with something in hand, wait until half of the room is free.
+        let enough = events > 0 && (queued == 0 || events * 2 >= capacity);
+        enough.then_some(Room { events, bytes })
     }
 
     fn read_wanted(&self, now: Instant) -> bool {
@@ -172,22 +211,17 @@ impl Engine {
         }
     }
 
-    pub(super) fn promote_due(&self) -> Option<Instant> {
-        let idle = !self.reading.promoting && !self.lanes.is_empty() && self.stop.is_none();
-        self.reading.promote_at.filter(|_| idle)
+    /// Scheduled events are looked for together with the others, and when the next known one is due.
+    pub(super) fn promote_due(&self, now: Instant) -> Option<Instant> {
+        let going = self.lanes.values().any(|lane| !lane.draining);
+        let possible = !self.reading.promoting && self.stop.is_none() && going && self.leases.are_valid(now);
+        possible.then(|| self.reading.promote_at.unwrap_or(now))
     }
 
-    /// Scheduled events are looked for together with the others, and when the next known one is due.
     pub(super) fn next_promote(&mut self, now: Instant) -> Option<Vec<Lease>> {
         const LEAST_PAUSE: Duration = Duration::from_millis(100);
-        let due = self.reading.promote_at.is_none_or(|at| at <= now);
-        if self.reading.promoting || !due || self.stop.is_some() || self.pace.is_waiting(now) {
-            return None;
-        }
-        let leases: Vec<Lease> = self.lanes.values().filter(|lane| !lane.draining).map(|lane| lane.lease).collect();
-        if leases.is_empty() || !self.leases.are_valid(now) {
-            return None;
-        }
+        self.promote_due(now).filter(|due| *due <= now && !self.pace.is_waiting(now))?;
+        let leases = self.lanes.values().filter(|lane| !lane.draining).map(|lane| lane.lease).collect();
         self.reading.promoting = true;
         // What it moves must be read, so the read of this look comes after it.
         self.pace.looked(now);

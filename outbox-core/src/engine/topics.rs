@@ -5,7 +5,7 @@ use super::key::Key;
 use super::window::Window;
 use crate::shard::Shard;
 
-/// How long a topic may be silent, with events under way, before others stop waiting behind it.
+/// How long a topic may be silent that has used up its share of the window, before nothing waits behind it any more.
 const STALL: Duration = Duration::from_secs(2);
 /// How long a probe may take to find an event to send.
 const PROBE: Duration = Duration::from_secs(10);
@@ -26,8 +26,8 @@ struct Topic {
     breaker: Breaker,
     failures: u32,
     cause: String,
-    /// The last report, or the first send after silence.
-    progress: Instant,
+    /// Since when it might have had more to send than its share of the window, and nothing has been reported.
+    full: Option<Instant>,
     stalled: bool,
 }
 
@@ -99,12 +99,12 @@ impl Topics {
     }
 
     /// A key has events to send.
-    pub(super) fn ready(&mut self, now: Instant, topic: &str, shard: Shard, key: Key) {
-        self.entry(now, topic).ready.push_back((shard, key));
+    pub(super) fn ready(&mut self, topic: &str, shard: Shard, key: Key) {
+        self.entry(topic).ready.push_back((shard, key));
     }
 
     /// The next key of a topic that may be tried, and how many of its events.
-    pub(super) fn next_ready(&mut self, name: &str, window: &Window) -> Option<(Shard, Key, usize)> {
+    pub(super) fn next_ready(&mut self, now: Instant, name: &str, window: &Window) -> Option<(Shard, Key, usize)> {
         let topic = self.topics.get_mut(name)?;
         let most = match topic.breaker {
             Breaker::Open { .. } => 0,
@@ -112,9 +112,19 @@ impl Topics {
             Breaker::Closed => window.share(topic.in_flight),
         };
         if most == 0 {
+            if matches!(topic.breaker, Breaker::Closed) && topic.in_flight > 0 {
+                topic.full.get_or_insert(now);
+            }
             return None;
         }
         topic.ready.pop_front().map(|(shard, key)| (shard, key, most))
+    }
+
+    /// Forgets keys that have nothing to send any more.
+    pub(super) fn keep_ready(&mut self, is_ready: impl Fn(Shard, &Key) -> bool) {
+        for topic in self.topics.values_mut() {
+            topic.ready.retain(|(shard, key)| is_ready(*shard, key));
+        }
     }
 
     /// Puts a key back that could not be sent for want of room.
@@ -133,25 +143,21 @@ impl Topics {
     }
 
     /// An event was handed to the publisher.
-    pub(super) fn sent(&mut self, now: Instant, name: &str) {
-        let topic = self.entry(now, name);
-        if topic.in_flight == 0 {
-            topic.progress = now;
-        }
+    pub(super) fn sent(&mut self, name: &str) {
+        let topic = self.entry(name);
         topic.in_flight += 1;
     }
 
     /// The publisher reported an event, whatever the outcome.
-    pub(super) fn reported(&mut self, now: Instant, name: &str) {
-        let topic = self.entry(now, name);
+    pub(super) fn reported(&mut self, name: &str) {
+        let topic = self.entry(name);
         topic.in_flight = topic.in_flight.saturating_sub(1);
-        topic.progress = now;
-        topic.stalled = false;
+        (topic.full, topic.stalled) = (None, false);
     }
 
     /// The topic answered: it works. True when that is news.
-    pub(super) fn works(&mut self, now: Instant, name: &str) -> bool {
-        let topic = self.entry(now, name);
+    pub(super) fn works(&mut self, name: &str) -> bool {
+        let topic = self.entry(name);
         topic.failures = 0;
         let news = !matches!(topic.breaker, Breaker::Closed);
         topic.breaker = Breaker::Closed;
@@ -168,7 +174,7 @@ impl Topics {
         random: f64,
     ) -> bool {
         let (base, longest) = self.pause;
-        let topic = self.entry(now, name);
+        let topic = self.entry(name);
         topic.cause = cause;
         if matches!(topic.breaker, Breaker::Open { .. }) {
             return false;
@@ -189,12 +195,11 @@ impl Topics {
     /// Moves breakers on with time. `holders` names the shards that hold events of a topic. Returns topics that have
     /// just stopped answering.
     pub(super) fn tick(&mut self, now: Instant, holders: impl Fn(&str) -> Vec<Shard>) -> Vec<String> {
-        let several = self.topics.len() > 1;
         let mut stalled = Vec::new();
         for (name, topic) in &mut self.topics {
             let tried = match &mut topic.breaker {
                 Breaker::Closed => {
-                    if several && !topic.stalled && topic.in_flight > 0 && now.duration_since(topic.progress) > STALL {
+                    if !topic.stalled && topic.full.is_some_and(|since| now.duration_since(since) >= STALL) {
                         topic.stalled = true;
                         stalled.push(name.clone());
                     }
@@ -203,7 +208,7 @@ impl Topics {
                 Breaker::Open { until } if *until > now => continue,
                 Breaker::Open { .. } => BTreeSet::new(),
                 Breaker::HalfOpen { shard, admitted, tried, since } => {
-                    let lost = topic.in_flight == 0 && now.duration_since(*since) > PROBE;
+                    let lost = topic.in_flight == 0 && now.duration_since(*since) >= PROBE;
                     if !lost && (*admitted || !tried.contains(shard)) {
                         continue;
                     }
@@ -226,11 +231,11 @@ impl Topics {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub(super) fn next_tick(&self) -> Option<Instant> {
-        let several = self.topics.len() > 1;
         let next = |topic: &Topic| match &topic.breaker {
             Breaker::Open { until } => Some(*until),
-            Breaker::HalfOpen { since, .. } => Some(*since + PROBE),
-            Breaker::Closed if several && topic.in_flight > 0 && !topic.stalled => Some(topic.progress + STALL),
+            // While the probe is with the publisher, only its report can move anything on.
+            Breaker::HalfOpen { since, .. } => (topic.in_flight == 0).then_some(*since + PROBE),
+            Breaker::Closed if !topic.stalled => topic.full.map(|since| since + STALL),
             Breaker::Closed => None,
         };
         self.topics.values().filter_map(next).min()
@@ -242,24 +247,24 @@ impl Topics {
         broken.map(|(name, topic)| (name.clone(), topic.cause.clone())).collect()
     }
 
-    fn entry(&mut self, now: Instant, name: &str) -> &mut Topic {
+    fn entry(&mut self, name: &str) -> &mut Topic {
         if !self.topics.contains_key(name) {
-            self.topics.insert(name.to_owned(), Topic::new(now));
+            self.topics.insert(name.to_owned(), Topic::new());
         }
         // Just inserted, if it was not there.
-        self.topics.entry(name.to_owned()).or_insert_with(|| Topic::new(now))
+        self.topics.entry(name.to_owned()).or_insert_with(Topic::new)
     }
 }
 
 impl Topic {
-    fn new(now: Instant) -> Self {
+    fn new() -> Self {
         Self {
             in_flight: 0,
             ready: VecDeque::new(),
             breaker: Breaker::Closed,
             failures: 0,
             cause: String::new(),
-            progress: now,
+            full: None,
             stalled: false,
         }
     }

@@ -105,6 +105,7 @@ impl Config {
             batch_size: self.batch_size,
             window: self.window,
             window_bytes: self.window_bytes,
+            drain: self.shutdown_deadline,
             concurrency: self.concurrency,
             lease: self.lease,
             poll: self.poll,

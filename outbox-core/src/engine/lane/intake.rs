@@ -100,6 +100,11 @@ impl Lane {
             self.pass_over(seq);
             return;
         }
+        if self.streams.get(&key).is_some_and(|stream| !stream.is_free() && stream.is_slow(now)) {
+            self.pass_over(seq);
+            self.hold_behind(&key, seq);
+            return;
+        }
         self.passed.remove(&seq);
         self.tracked.insert(seq);
         self.queued += 1;
@@ -108,7 +113,8 @@ impl Lane {
         let ready = stream.is_free() && !stream.has_queued();
         let message = Arc::new(message);
         if ready {
-            topics.ready(now, &message.envelope.topic, self.lease.shard, key);
+            stream.since = Some(now);
+            topics.ready(&message.envelope.topic, self.lease.shard, key);
         }
         stream.enqueue(message);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::hold::Holds;
-use super::key::{Key, Progress, Stream};
+use super::key::{Key, Progress, SLOW, Stream};
 use super::topics::Topics;
 use super::waiting::Waiting;
 use crate::message::Message;
@@ -45,6 +45,8 @@ pub(super) struct Lane {
     catching_up: Option<i64>,
     /// Being handed over: nothing new is read or sent.
     pub(super) draining: bool,
+    /// When it is handed over even if not all has been reported and settled.
+    pub(super) drain_by: Option<Instant>,
     /// Outcomes that wait for the next settle.
     pub(super) changes: Vec<Change>,
     /// Outcomes in the settle that is under way, and the generation under which their events were read.
@@ -72,6 +74,7 @@ impl Lane {
             fresh: true,
             catching_up: None,
             draining: false,
+            drain_by: None,
             changes: Vec::new(),
             settling: Vec::new(),
             settling_generation: 0,
@@ -114,6 +117,11 @@ impl Lane {
         !self.is_catching_up() && self.holds.wants_pass(now, flows)
     }
 
+    /// When something that was passed over may go.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        if self.is_catching_up() { None } else { self.holds.next_due() }
+    }
+
     /// What to read next: up to `limit` new events, and what was passed over and may go now.
     pub(super) fn read(&mut self, now: Instant, limit: u32, bytes: usize, topics: &Topics) -> LaneRead {
         let probe = topics.probe_of(self.lease.shard).filter(|_| !self.is_catching_up());
@@ -132,7 +140,13 @@ impl Lane {
     }
 
     /// Moves events of `key` to the publisher while `take` agrees to their size.
-    pub(super) fn send(&mut self, key: &Key, mut take: impl FnMut(usize) -> bool, mut each: impl FnMut(Arc<Message>)) {
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        key: &Key,
+        mut take: impl FnMut(usize) -> bool,
+        mut each: impl FnMut(Arc<Message>),
+    ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         while let Some(size) = stream.next_size()
             && take(size)
@@ -141,6 +155,7 @@ impl Lane {
             self.queued -= 1;
             self.queued_bytes -= size;
             self.in_flight += 1;
+            stream.since = Some(now);
             each(message);
         }
     }
@@ -151,7 +166,7 @@ impl Lane {
     }
 
     /// Notes an outcome and says what it adds up to; delivered events wait for the next settle.
-    pub(super) fn report(&mut self, key: &Key, seq: i64, outcome: Outcome) -> Progress {
+    pub(super) fn report(&mut self, now: Instant, key: &Key, seq: i64, outcome: Outcome) -> Progress {
         let Some(stream) = self.streams.get_mut(key) else { return Progress::Waiting };
         let mut delivered = Vec::new();
         let progress = stream.report(seq, outcome, &mut delivered);
@@ -163,6 +178,12 @@ impl Lane {
             Progress::Broken { rest, .. } => self.in_flight -= rest.len(),
             Progress::Complete => stream.withheld = 0,
             Progress::Waiting => {}
+        }
+        if !matches!(progress, Progress::Waiting) {
+            stream.since = Some(now);
+            if std::mem::take(&mut stream.cut) {
+                self.holds.release_key(key, now);
+            }
         }
         self.tidy(key);
         progress
@@ -200,6 +221,30 @@ impl Lane {
         if from < i64::MAX {
             self.holds.hold_key(key.clone(), from);
             self.holds.release_key(key, until);
+        }
+    }
+
+    /// Gives back to the table what has been queued for long: what is behind events with the publisher until they are
+    /// reported, and what finds no room for a while. Returns when there will be more of it.
+    pub(super) fn make_room(&mut self, now: Instant, flows: impl Fn(&str) -> bool) -> Option<Instant> {
+        let waiting = |stream: &Stream| stream.has_queued() && stream.topic().is_some_and(&flows);
+        let slow = self.streams.iter().filter(|(_, stream)| waiting(stream) && stream.is_slow(now));
+        let slow: Vec<(Key, bool)> = slow.map(|(key, stream)| (key.clone(), stream.is_free())).collect();
+        for (key, free) in slow {
+            let from = self.drop_queue(&key);
+            self.hold_behind(&key, from);
+            if free {
+                self.holds.release_key(&key, now + SLOW);
+            }
+        }
+        self.streams.values().filter(|stream| waiting(stream)).filter_map(Stream::slow_at).min()
+    }
+
+    /// Holds a key from `from` on until what of it is with the publisher has been reported.
+    fn hold_behind(&mut self, key: &Key, from: i64) {
+        self.holds.hold_key(key.clone(), from);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.cut = true;
         }
     }
 

@@ -9,6 +9,7 @@ impl Lane {
         for key in keys {
             self.drop_queue(&key);
         }
+        self.streams.values_mut().for_each(|stream| stream.cut = false);
         self.holds = Holds::default();
         self.passed.clear();
         (self.mark, self.hungry) = (0, true);

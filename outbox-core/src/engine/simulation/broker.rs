@@ -26,8 +26,12 @@ impl World {
             } else {
                 self.random.u64(0..10)
             };
+            let mut at = self.now + Duration::from_millis(slow);
+            if message.envelope.topic == "shaky" {
+                at = at.max(self.silent_until);
+            }
             let last = self.nodes[n].last_append.entry(key).or_default();
-            let at = (self.now + Duration::from_millis(slow)).max(*last);
+            at = at.max(*last);
             *last = at;
             self.schedule(at, Action::Append { node: n, life, token, message, outcome, persist });
         }

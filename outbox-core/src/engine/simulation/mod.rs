@@ -11,6 +11,7 @@ mod seeds;
 mod world;
 mod writers;
 
+pub(super) use self::nodes::at_once;
 use self::seeds::{Seeds, run_all};
 use self::world::World;
 use crate::retry::OnDeath;

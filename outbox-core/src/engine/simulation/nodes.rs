@@ -85,9 +85,10 @@ impl World {
             }
         }
         if let Some(next) = next {
-            let wait = next.duration_since(now);
-            self.nodes[n].poll_at = self.now + wait;
-            self.schedule(self.now + wait, Action::Poll(n, life));
+            assert!(next > now, "node {n} has done everything, and yet something is due");
+            let at = self.now + (next - now);
+            self.nodes[n].poll_at = at;
+            self.schedule(at, Action::Poll(n, life));
         }
     }
 
@@ -123,7 +124,10 @@ impl World {
             }
             Effect::Publish(_) => return,
         };
-        let latency = self.random.u64(0..20);
+        // Now and then an answer takes longer than a lease lasts.
+        let late = fault == 2 && self.random.u8(..10) == 0;
+        self.excuses += usize::from(late);
+        let latency = if late { self.random.u64(0..6_000) } else { self.random.u64(0..20) };
         self.after(latency, Action::Arrive(n, life, event));
     }
 }
@@ -141,7 +145,7 @@ fn answer<T>(fault: u8, call: impl Future<Output = Result<T, StoreError>>) -> Re
 }
 
 /// The store in memory never waits.
-pub(super) fn at_once<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::engine) fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(value) => value,

@@ -60,6 +60,8 @@ pub(super) enum Action {
     Restart(usize),
     Pause(usize, Duration),
     Outage(bool),
+    /// The broker takes messages of a topic and says nothing about them for a while.
+    Silence(Duration),
     /// A node loses its way to the broker, or finds it again.
     Cut(usize, bool),
     /// An operator requeues keys.
@@ -80,6 +82,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) faults: bool,
     pub(super) outage: bool,
+    pub(super) silent_until: Duration,
     /// The broker answers at once.
     pub(super) fast: bool,
     /// The publishers cannot tell whether they reach the broker, and say that they do.
@@ -124,6 +127,7 @@ impl World {
             nodes: (0..NODES).map(|_| Node::default()).collect(),
             faults,
             outage: false,
+            silent_until: Duration::ZERO,
             fast: false,
             blind: false,
             on_death,
@@ -174,6 +178,10 @@ impl World {
             self.after(from, Action::Cut(node, true));
             self.after(from + length, Action::Cut(node, false));
         }
+        if self.random.u8(..3) == 0 {
+            let (from, length) = (self.random.u64(0..10_000), self.random.u64(1_000..20_000));
+            self.after(from, Action::Silence(Duration::from_millis(length)));
+        }
         for _ in 0..4 {
             let at = self.random.u64(1_000..25_000);
             self.after(at, Action::Requeue);
@@ -198,6 +206,7 @@ impl World {
             lease: LEASE,
             poll: [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1)],
             settle_delay: Duration::from_millis(5),
+            drain: Duration::from_secs(4),
             pause: (Duration::from_millis(50), Duration::from_millis(500)),
             most_held: 1_000,
             retry: RetryRules::new(policy),
@@ -274,6 +283,7 @@ impl World {
                 self.nodes[node].paused_until = self.now + pause;
             }
             Action::Outage(outage) => self.outage = outage && self.faults,
+            Action::Silence(length) => self.silent_until = self.now + length,
             Action::Write => self.write(),
             Action::End { key, transaction, ids, commit } => self.end(key, *transaction, ids, commit),
             Action::Cut(node, cut) => self.nodes[node].cut = cut,

@@ -1,0 +1,63 @@
+//! An engine that has nothing to do says when it will, and that is never in the past.
+
+use super::*;
+
+#[test]
+fn while_a_probe_is_under_way_nothing_is_due() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("away", "a")]);
+    rig.handle(node, Event::Woken);
+    assert_eq!(rig.report(node, |_| true, unreachable), 1);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.nodes[node].with_publisher.len(), 1, "the probe");
+    rig.turns = 0;
+    rig.pass(Duration::from_secs(300));
+    assert!(rig.turns < 1_000, "{} turns in five minutes", rig.turns);
+    assert_eq!(rig.nodes[node].with_publisher.len(), 1);
+    rig.report(node, |_| true, delivered);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.store.is_empty());
+}
+
+#[test]
+fn while_all_shards_are_given_up_nothing_is_due() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("things", "a"), Envelope { delay: Some(LEASE / 5), ..event("things", "b") }]);
+    rig.handle(node, Event::Woken);
+    for lane in rig.nodes[node].engine.lanes.values_mut() {
+        lane.draining = true;
+    }
+    rig.turns = 0;
+    rig.pass(Duration::from_secs(10));
+    assert!(rig.turns < 1_000, "{} turns", rig.turns);
+}
+
+#[test]
+fn while_leases_cannot_be_renewed_nothing_is_due() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.nodes[node].leases_hang = true;
+    rig.turns = 0;
+    rig.pass(Duration::from_secs(60));
+    assert!(rig.turns < 1_000, "{} turns in a minute", rig.turns);
+}
+
+#[test]
+fn while_there_is_no_room_a_retry_is_not_due() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { batch_size: 10, window: 20, ..config() });
+    rig.store.commit([event("things", "poison")]);
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("poison")));
+    rig.store.commit((0..100).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.turns = 0;
+    rig.pass(Duration::from_secs(30));
+    assert!(rig.turns < 1_000, "{} turns", rig.turns);
+    while rig.report(node, |_| true, delivered) > 0 {}
+    rig.pass(Duration::from_secs(30));
+    while rig.report(node, |_| true, delivered) > 0 {}
+    assert!(rig.store.is_empty(), "the retry too");
+}

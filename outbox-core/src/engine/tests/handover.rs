@@ -1,0 +1,40 @@
+//! Shards go from one processor to another.
+
+use super::*;
+
+#[test]
+fn a_shard_with_an_event_that_is_never_reported_is_handed_over_in_time() {
+    let mut rig = Rig::new(8);
+    let one = rig.start(config());
+    rig.store.commit((0..100).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(one, Event::Woken);
+    assert_eq!(rig.nodes[one].with_publisher.len(), 100);
+    let other = rig.start(config());
+    rig.pass(Duration::from_secs(15));
+    assert_eq!(rig.shards(other), 0, "there is still time");
+    rig.pass(Duration::from_secs(15));
+    assert_eq!((rig.shards(one), rig.shards(other)), (4, 4));
+    // What comes back late is no business of the first any more.
+    let again = rig.report(other, |_| true, delivered);
+    assert!((20..80).contains(&again), "{again}");
+    rig.report(one, |_| true, delivered);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.store.is_empty());
+    assert_eq!(rig.nodes[one].engine.snapshot().in_flight, 0);
+}
+
+#[test]
+fn shards_without_events_under_way_go_first() {
+    for seed in 0..10 {
+        let mut rig = Rig::new(8);
+        let one = rig.start(config());
+        rig.nodes[one].engine.random = fastrand::Rng::with_seed(seed);
+        rig.store.commit([event("things", "a")]);
+        rig.handle(one, Event::Woken);
+        let busy = rig.nodes[one].with_publisher[0].1.shard;
+        let other = rig.start(config());
+        rig.pass(Duration::from_secs(7));
+        assert_eq!((rig.shards(one), rig.shards(other)), (4, 4));
+        assert!(rig.nodes[one].engine.lanes.contains_key(&busy));
+    }
+}

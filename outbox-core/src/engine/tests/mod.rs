@@ -1,0 +1,154 @@
+//! The engine against a store in memory, with a publisher and a clock that do what a test says.
+
+mod due;
+mod handover;
+mod slow;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::simulation::at_once;
+use super::{Effect, Engine, EngineConfig, Event};
+use crate::event::{Envelope, EventId};
+use crate::message::Message;
+use crate::publisher::{Outcome, PublishError};
+use crate::retry::{RetryPolicy, RetryRules};
+use crate::store::{ReadRequest, Store};
+use crate::testing::{MemoryStore, message};
+
+const LEASE: Duration = Duration::from_secs(15);
+
+fn config() -> EngineConfig {
+    EngineConfig {
+        batch_size: 100,
+        window: 1_000,
+        window_bytes: 1 << 24,
+        concurrency: 4,
+        lease: LEASE,
+        poll: [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)],
+        settle_delay: Duration::from_millis(10),
+        drain: Duration::from_secs(20),
+        pause: (Duration::from_millis(100), Duration::from_secs(5)),
+        most_held: 10_000,
+        retry: RetryRules::new(RetryPolicy::fixed(Duration::from_secs(1))),
+        once: None,
+    }
+}
+
+fn event(topic: &str, key: &str) -> Envelope {
+    Envelope { id: EventId::new(), ..message(topic, Some(key), 1, "{}").envelope }
+}
+
+/// An engine, what it has handed to its publisher, and what it asked for.
+struct Node {
+    engine: Engine,
+    with_publisher: Vec<(u64, Arc<Message>)>,
+    reads: Vec<ReadRequest>,
+    /// Calls for leases are never answered.
+    leases_hang: bool,
+}
+
+/// Engines that share a store. Calls of the store are answered at once, messages when the test says so.
+struct Rig {
+    store: MemoryStore,
+    now: Instant,
+    nodes: Vec<Node>,
+    turns: usize,
+}
+
+impl Rig {
+    fn new(shards: u16) -> Self {
+        Self { store: MemoryStore::new(shards), now: Instant::now(), nodes: Vec::new(), turns: 0 }
+    }
+
+    /// Starts another engine, and returns its number.
+    fn start(&mut self, config: EngineConfig) -> usize {
+        let n = self.nodes.len();
+        let engine = Engine::new(self.now, Uuid::from_u128(n as u128 + 1), format!("node-{n}"), n as u64, config);
+        self.nodes.push(Node { engine, with_publisher: Vec::new(), reads: Vec::new(), leases_hang: false });
+        self.settle_down();
+        n
+    }
+
+    fn handle(&mut self, n: usize, event: Event) {
+        self.nodes[n].engine.handle(self.now, event);
+        self.settle_down();
+    }
+
+    /// Reports what the publisher has of these, in the order in which it was handed over.
+    fn report(&mut self, n: usize, which: impl Fn(&Message) -> bool, outcome: impl Fn() -> Outcome) -> usize {
+        let reported: Vec<u64> = self.nodes[n]
+            .with_publisher
+            .extract_if(.., |(_, message)| which(message))
+            .map(|(token, _)| token)
+            .collect();
+        for token in &reported {
+            self.nodes[n].engine.handle(self.now, Event::Reported(*token, outcome()));
+        }
+        self.settle_down();
+        reported.len()
+    }
+
+    /// Lets time pass, and the engines do what they want meanwhile.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let next = self.nodes.iter().filter_map(|node| node.engine.next_poll(self.now)).min();
+            let next = next.map_or(end, |next| next.min(end));
+            self.store.advance(next - self.now);
+            self.now = next;
+            self.settle_down();
+        }
+    }
+
+    fn settle_down(&mut self) {
+        for n in 0..self.nodes.len() {
+            loop {
+                self.turns += 1;
+                let effects = self.nodes[n].engine.poll(self.now);
+                if effects.is_empty() {
+                    break;
+                }
+                for effect in effects {
+                    self.carry_out(n, effect);
+                }
+            }
+            let next = self.nodes[n].engine.next_poll(self.now);
+            assert!(next.is_none_or(|next| next > self.now), "there was nothing to do, and yet it is due");
+        }
+    }
+
+    fn shards(&self, n: usize) -> usize {
+        self.nodes[n].engine.snapshot().shards
+    }
+
+    fn carry_out(&mut self, n: usize, effect: Effect) {
+        let (node, store, asked) = (&mut self.nodes[n], &self.store, self.now);
+        let event = match effect {
+            Effect::Lease(_) if node.leases_hang => return,
+            Effect::Lease(request) => Event::Leased { asked, answer: at_once(store.lease(request)) },
+            Effect::Read(request) => {
+                node.reads.push(request.clone());
+                Event::Read(at_once(store.read(request)))
+            }
+            Effect::Settle(request) => Event::Settled(at_once(store.settle(request))),
+            Effect::Promote(leases) => Event::Promoted(at_once(store.promote(node.engine.id, &leases, 100))),
+            Effect::Publish(batch) => {
+                node.with_publisher.extend(batch);
+                Event::BatchTaken
+            }
+            Effect::Check => Event::Checked(Ok(())),
+        };
+        node.engine.handle(self.now, event);
+    }
+}
+
+fn delivered() -> Outcome {
+    Outcome::Delivered
+}
+
+fn unreachable() -> Outcome {
+    Outcome::Failed(PublishError::unreachable("away"))
+}

@@ -1,0 +1,83 @@
+//! What does not move holds up nothing else.
+
+use super::*;
+
+fn small() -> EngineConfig {
+    EngineConfig { batch_size: 100, window: 100, ..config() }
+}
+
+fn keyed(key: &str) -> impl Fn(&Message) -> bool + '_ {
+    move |message| message.envelope.key.as_deref() == Some(key)
+}
+
+#[test]
+fn one_slow_key_with_a_backlog_holds_up_no_other() {
+    let mut rig = Rig::new(2);
+    let node = rig.start(small());
+    rig.store.commit((0..1_000).map(|_| event("things", "slow")));
+    rig.handle(node, Event::Woken);
+    rig.pass(Duration::from_secs(1));
+    rig.store.commit((0..300).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    let mut others = 0;
+    for _ in 0..60 {
+        others += rig.report(node, |message| !keyed("slow")(message), delivered);
+        rig.pass(Duration::from_secs(1));
+    }
+    assert_eq!(others, 300);
+    // It comes back, as a whole and in order.
+    let mut seqs = Vec::new();
+    while rig.nodes[node].with_publisher.iter().any(|(_, message)| keyed("slow")(message)) {
+        let sent = rig.nodes[node].with_publisher.iter().map(|(_, message)| message.seq);
+        seqs.extend(sent);
+        rig.report(node, keyed("slow"), delivered);
+        rig.pass(Duration::from_secs(1));
+    }
+    assert_eq!(seqs.len(), 1_000);
+    assert!(seqs.is_sorted());
+    assert!(rig.store.is_empty());
+}
+
+#[test]
+fn keys_of_a_dead_partition_hold_up_neither_other_topics_nor_retries() {
+    let mut rig = Rig::new(2);
+    let node = rig.start(small());
+    let dead = |message: &Message| message.envelope.key.as_deref().is_some_and(|key| key.starts_with("dead"));
+    let poison = keyed("poison");
+    rig.store.commit([event("other", "poison")]);
+    rig.handle(node, Event::Woken);
+    rig.report(node, poison, || Outcome::Failed(PublishError::rejected("poison")));
+    rig.store.commit((0..1_000).map(|n| event("things", &format!("dead-{n}"))));
+    rig.store.commit((0..20).map(|n| event("other", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    let mut others = 0;
+    for _ in 0..100 {
+        // Something of the topic still moves, so that it is not taken to be silent.
+        let first = rig.nodes[node].with_publisher[0].1.seq;
+        rig.report(node, |message| message.seq == first, delivered);
+        others += rig.report(node, |message| !dead(message), delivered);
+        rig.pass(Duration::from_secs(1));
+    }
+    let left = rig.nodes[node].engine.snapshot();
+    assert!(others >= 21, "{others} {left:?}");
+    let pending = at_once(crate::store::Admin::pending(&rig.store, 0, u32::MAX)).unwrap();
+    assert!(pending.iter().all(|event| event.envelope.topic == "things"), "{left:?}");
+    // When the partition is back, everything goes.
+    while !rig.nodes[node].with_publisher.is_empty() {
+        rig.report(node, |_| true, delivered);
+        rig.pass(Duration::from_secs(4));
+    }
+    assert!(rig.store.is_empty(), "{:?}", rig.nodes[node].engine.snapshot());
+}
+
+#[test]
+fn a_silent_topic_holds_up_no_other_that_comes_later() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(small());
+    rig.store.commit((0..500).map(|n| event("silent", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.pass(Duration::from_secs(1));
+    rig.store.commit([event("other", "a")]);
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(rig.report(node, |message| message.envelope.topic == "other", delivered), 1);
+}
