@@ -83,7 +83,7 @@ impl Engine {
             release: self.leases.releasing.clone(),
             most: if stopping { 0 } else { usize::MAX },
             leaving,
-            guest: stopping,
+            guest: stopping || self.config.once.is_some(),
             reach: self.standing.announce(),
             state: self.describe(),
         })

@@ -2,6 +2,7 @@
 
 mod due;
 mod handover;
+mod once;
 mod slow;
 
 use std::sync::Arc;
