@@ -20,6 +20,8 @@ pub(super) struct Leases {
     asked: usize,
     answered: u32,
     leaving: bool,
+    /// The others have been told that this processor stops.
+    told: bool,
     /// All leases are given up, for good.
     pub(super) left: bool,
 }
@@ -35,6 +37,7 @@ impl Leases {
             asked: 0,
             answered: 0,
             leaving: false,
+            told: false,
             left: false,
         }
     }
@@ -64,12 +67,14 @@ impl Engine {
         if leaving {
             self.leases.releasing.extend(std::mem::take(&mut self.waiting).into_values());
         }
-        let due = now >= self.leases.next || leaving || !self.leases.releasing.is_empty() || self.standing.is_news();
+        let news = self.standing.is_news() || stopping != self.leases.told;
+        let due = now >= self.leases.next || leaving || news || !self.leases.releasing.is_empty();
         if self.leases.under_way || self.leases.left || !due || self.pace.is_waiting(now) {
             return None;
         }
         self.leases.under_way = true;
         self.leases.leaving = leaving;
+        self.leases.told = stopping;
         self.leases.asked = self.leases.releasing.len();
         Some(LeaseRequest {
             processor: self.id,
@@ -78,6 +83,7 @@ impl Engine {
             release: self.leases.releasing.clone(),
             most: if stopping { 0 } else { usize::MAX },
             leaving,
+            guest: stopping || self.config.once.is_some(),
             reach: self.standing.announce(),
             state: self.describe(),
         })
@@ -88,6 +94,7 @@ impl Engine {
         let reply = match answer {
             Ok(reply) => reply,
             Err(error) => {
+                self.leases.told = false;
                 self.store_failed(now, &error);
                 return;
             }

@@ -296,11 +296,14 @@ impl Engine {
             return;
         }
         let flows = |topic: &str| self.topics.flows(topic);
+        let saturated = self.is_saturated();
         let quiet = |lane: &Lane| {
-            !lane.fresh && !lane.hungry && lane.queued().0 == 0 && lane.is_drained() && !lane.wants_pass(now, flows)
+            let hungry = lane.hungry && (!saturated || lane.can_forget());
+            !lane.fresh && !hungry && lane.queued().0 == 0 && lane.is_drained() && !lane.wants_pass(now, flows)
         };
         let drained = self.lanes.values().all(Lane::is_drained);
-        let finished = self.reading.is_idle() && self.waiting.is_empty() && self.lanes.values().all(quiet);
+        let idle = self.reading.is_idle() || self.lanes.is_empty();
+        let finished = idle && self.waiting.is_empty() && self.lanes.values().all(quiet);
         if drained && (self.once_left == 0 || finished) {
             self.stop(now + self.config.lease);
         }

@@ -153,7 +153,7 @@ impl Engine {
     }
 
     /// Whether no more can be remembered of what was passed over.
-    fn is_saturated(&self) -> bool {
+    pub(super) fn is_saturated(&self) -> bool {
         self.lanes.values().map(Lane::held).sum::<usize>() >= self.config.most_held
     }
 

@@ -100,7 +100,8 @@ impl ProcessorBuilder {
         self.set(&[MAX_HELD], |config| config.most_held = entries)
     }
 
-    /// How long a shutdown may wait for the broker and the database, at most 1 h. Default 20 s.
+    /// How long a shutdown may wait for the broker and the database, and a shard that another processor should have
+    /// for its last events. At most 1 h, default 20 s.
     pub fn shutdown_deadline(self, deadline: Duration) -> Self {
         self.set(&[SHUTDOWN_DEADLINE], |config| config.shutdown_deadline = deadline)
     }

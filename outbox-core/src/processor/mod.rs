@@ -115,8 +115,8 @@ impl Processor {
     /// Publishes what is due now, at most `limit` events, and stops: for jobs that run now and then, and for tests.
     ///
     /// `run_once(usize::MAX)` returns when everything is delivered that can be. Rejected events get their retry time,
-    /// and events of a topic that does not work stay where they are; neither is waited for. Other processors keep
-    /// the shards that they have.
+    /// and events of a topic that does not work stay where they are; neither is waited for. While other processors
+    /// are alive they keep all shards, and this returns without having published anything.
     ///
     /// # Errors
     ///

@@ -101,8 +101,9 @@ impl Shell {
         let wait = self.processor.deadline();
         self.engine.handle(clock(), Event::Stop { deadline: clock() + wait });
         let publisher = Arc::clone(&self.processor.publisher);
-        // What is buffered goes out now; the outcomes come by themselves.
-        drop(tokio::spawn(async move { publisher.flush(wait).await }));
+        // What is buffered goes out now; the outcomes come by themselves. The rest of the time is for hearing what the
+        // publisher gave up at last: it was not sent, and is nobody's repeat.
+        drop(tokio::spawn(async move { publisher.flush(wait * 9 / 10).await }));
     }
 
     fn carry_out(&self, asked: Instant, effect: Effect) {

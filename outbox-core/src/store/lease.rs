@@ -67,10 +67,21 @@ pub struct LeaseRequest {
     pub most: usize,
     /// The processor goes away: it no longer counts for the fair share, and keeps no lease.
     pub leaving: bool,
+    /// The processor stops, or stays for one run only: it does not count for the fair share of others, and its own is
+    /// nothing while there are others that count. It keeps the leases that it has.
+    pub guest: bool,
     /// Whether it can publish, which decides about its fair share and those of others.
     pub reach: Reach,
     /// JSON for operators: what this processor can reach.
     pub state: String,
+}
+
+impl LeaseRequest {
+    /// How many of so many shards the processor should own beside the `living`, among which no guest is.
+    #[must_use]
+    pub fn fair_share(&self, shards: usize, living: &[(Uuid, Reach)]) -> usize {
+        if self.guest && !living.is_empty() { 0 } else { Reach::fair_share(shards, self.processor, living) }
+    }
 }
 
 /// What a processor owns after such a round.
@@ -78,7 +89,7 @@ pub struct LeaseRequest {
 pub struct LeaseReply {
     /// All leases that it now holds, by shard. Ones it held and that are not here are lost.
     pub held: Vec<Lease>,
-    /// How many shards this processor should own: see [`Reach::fair_share`].
+    /// How many shards this processor should own: see [`LeaseRequest::fair_share`].
     pub fair_share: usize,
 }
 

@@ -170,7 +170,7 @@ impl Tables {
     fn lease(&mut self, request: &LeaseRequest) -> LeaseReply {
         let (me, until) = (request.processor, self.now + request.ttl);
         self.processors.retain(|_, (alive_until, _)| *alive_until > self.now);
-        if request.leaving {
+        if request.leaving || request.guest {
             self.processors.remove(&me);
         } else {
             self.processors.insert(me, (until, request.reach));
@@ -185,7 +185,7 @@ impl Tables {
             }
         }
         let living: Vec<(Uuid, Reach)> = self.processors.iter().map(|(id, (_, reach))| (*id, *reach)).collect();
-        let fair_share = Reach::fair_share(self.shards.len(), me, &living);
+        let fair_share = request.fair_share(self.shards.len(), &living);
         let most = if request.leaving { 0 } else { fair_share.min(request.most) };
         let mut owned = self.shards.values().filter(|row| row.owner == Some(me)).count();
         for row in self.shards.values_mut() {

@@ -1,11 +1,13 @@
 //! How a processor ends.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use outbox_core::processor::ProcessorError;
 use outbox_core::store::StoreErrorKind;
 use outbox_core::testing::{Call, MemoryStore, RecordingPublisher};
-use outbox_core::{MemoryPublisher, NoopPublisher, Processor};
+use outbox_core::{Delivery, MemoryPublisher, NoopPublisher, Processor, PublishError, Publisher};
 
 use crate::database::failing;
 use crate::support::{DEADLINE, event, until};
@@ -21,15 +23,40 @@ async fn one_that_is_not_enabled_does_nothing_and_can_be_stopped() {
     assert_eq!((store.pending_count(), publisher.messages().len()), (1, 0));
 }
 
+/// Keeps what it gets, and hears nothing.
+#[derive(Debug, Default)]
+struct Deaf(Mutex<Vec<Delivery>>);
+
+#[async_trait]
+impl Publisher for Deaf {
+    async fn publish(&self, batch: Vec<Delivery>) {
+        self.0.lock().unwrap().extend(batch);
+    }
+    async fn flush(&self, _: Duration) {}
+    async fn check(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn a_shutdown_that_misses_its_deadline_says_how_much_it_leaves() {
-    let (store, publisher) = (MemoryStore::new(4), RecordingPublisher::holding());
+    let (store, publisher) = (MemoryStore::new(4), Deaf::default());
     store.commit((0..10).map(|n| event(format!("key-{n}"), n)));
-    let builder = Processor::builder(store.clone(), publisher.clone());
+    let builder = Processor::builder(store.clone(), publisher);
     let processor = builder.shutdown_deadline(Duration::from_millis(50)).spawn().unwrap();
-    until(async || publisher.held() == 10).await;
+    until(async || processor.snapshot().await.unwrap().in_flight == 10).await;
     let report = processor.shutdown().await.unwrap();
     assert_eq!((report.abandoned, report.counts.delivered, store.pending_count()), (10, 0, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_publisher_gives_up_in_time_is_not_left_open() {
+    let (store, publisher) = (MemoryStore::new(4), RecordingPublisher::holding());
+    store.commit((0..10).map(|n| event(format!("key-{n}"), n)));
+    let processor = Processor::builder(store.clone(), publisher.clone()).spawn().unwrap();
+    until(async || publisher.held() == 10).await;
+    let report = processor.shutdown().await.unwrap();
+    assert_eq!((report.abandoned, report.counts.delivered, store.pending_count()), (0, 0, 10));
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Inner {
         self.show_up(&txn, request).await?;
         let living = self.living(&txn).await?;
         let seen = self.overview(&txn).await?;
-        let fair_share = Reach::fair_share(seen.len(), request.processor, &living);
+        let fair_share = request.fair_share(seen.len(), &living);
         let mut held = self.keep(&txn, request, &seen).await?;
         if !request.leaving {
             let most = fair_share.min(request.most);
@@ -64,7 +64,8 @@ impl Inner {
         );
         let (name, state) = (clip(&request.name, 255), request.state.replace('\0', ""));
         let reach = number_of(request.reach);
-        let values = [me, name.into(), micros(request.ttl).into(), reach.into(), state.into()];
+        let counted = if request.guest { Duration::ZERO } else { request.ttl };
+        let values = [me, name.into(), micros(counted).into(), reach.into(), state.into()];
         execute(txn, self.sql.statement(&text, values), DOING).await.map(drop)
     }
 

@@ -90,8 +90,8 @@ impl<'w> Owner<'w> {
 
     async fn lease(&self, most: usize, leaving: bool) -> Result<Vec<Lease>, StoreError> {
         let (name, state, reach) = ("by hand".to_owned(), "{}".to_owned(), Reach::Works);
-        let release = Vec::new();
-        let request = LeaseRequest { processor: self.id, name, ttl: TTL, release, most, leaving, reach, state };
+        let (release, guest) = (Vec::new(), false);
+        let request = LeaseRequest { processor: self.id, name, ttl: TTL, release, most, leaving, guest, reach, state };
         self.store.lease(request).await.map(|reply| reply.held)
     }
 

@@ -116,8 +116,9 @@ on_every_database! {
                 tokio::spawn(async move {
                     let (name, state) = ("one of many".to_owned(), "{}".to_owned());
                     let (release, ttl) = (Vec::new(), LONG);
-                    let (most, leaving, reach) = (8, false, Reach::Works);
-                    let mut request = LeaseRequest { processor, name, ttl, release, most, leaving, reach, state };
+                    let (most, leaving, guest, reach) = (8, false, false, Reach::Works);
+                    let mut request =
+                        LeaseRequest { processor, name, ttl, release, most, leaving, guest, reach, state };
                     let reply = store.lease(request.clone()).await.map_err(|error| error.kind())?;
                     let extra = reply.held.len().saturating_sub(reply.fair_share);
                     request.release = reply.held[..extra].to_vec();

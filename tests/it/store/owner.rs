@@ -62,7 +62,8 @@ impl Owner {
 pub(super) async fn lease(store: &SeaOrmStore, processor: Uuid, ttl: Duration) -> Vec<Lease> {
     let (name, state) = ("owner".to_owned(), "{}".to_owned());
     let (release, reach) = (Vec::new(), Reach::Works);
-    let request = LeaseRequest { processor, name, ttl, release, most: 8, leaving: false, reach, state };
+    let (most, leaving, guest) = (8, false, false);
+    let request = LeaseRequest { processor, name, ttl, release, most, leaving, guest, reach, state };
     store.lease(request).await.unwrap().held
 }
 

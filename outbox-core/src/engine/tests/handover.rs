@@ -38,3 +38,23 @@ fn shards_without_events_under_way_go_first() {
         assert!(rig.nodes[one].engine.lanes.contains_key(&busy));
     }
 }
+
+#[test]
+fn the_shards_of_one_that_stops_are_taken_although_one_of_them_drains() {
+    let mut rig = Rig::new(8);
+    let (one, other) = (rig.start(config()), rig.start(config()));
+    rig.pass(Duration::from_secs(20));
+    assert_eq!((rig.shards(one), rig.shards(other)), (4, 4));
+    rig.store.commit((0..100).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(one, Event::Woken);
+    let busy = rig.nodes[one].with_publisher[0].1.shard;
+    rig.report(one, |message| message.shard != busy, delivered);
+    let deadline = rig.now + Duration::from_secs(20);
+    rig.handle(one, Event::Stop { deadline });
+    rig.pass(Duration::from_secs(7));
+    assert_eq!((rig.shards(one), rig.shards(other)), (1, 7));
+    rig.report(one, |_| true, delivered);
+    assert!(rig.nodes[one].engine.is_done(rig.now));
+    rig.pass(Duration::from_secs(7));
+    assert_eq!(rig.shards(other), 8);
+}

@@ -2,6 +2,7 @@
 
 mod due;
 mod handover;
+mod once;
 mod slow;
 
 use std::sync::Arc;
@@ -95,7 +96,8 @@ impl Rig {
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            let next = self.nodes.iter().filter_map(|node| node.engine.next_poll(self.now)).min();
+            let going = self.nodes.iter().filter(|node| !node.engine.is_done(self.now));
+            let next = going.filter_map(|node| node.engine.next_poll(self.now)).min();
             let next = next.map_or(end, |next| next.min(end));
             self.store.advance(next - self.now);
             self.now = next;
@@ -105,7 +107,7 @@ impl Rig {
 
     fn settle_down(&mut self) {
         for n in 0..self.nodes.len() {
-            loop {
+            while !self.nodes[n].engine.is_done(self.now) {
                 self.turns += 1;
                 let effects = self.nodes[n].engine.poll(self.now);
                 if effects.is_empty() {
@@ -116,7 +118,8 @@ impl Rig {
                 }
             }
             let next = self.nodes[n].engine.next_poll(self.now);
-            assert!(next.is_none_or(|next| next > self.now), "there was nothing to do, and yet it is due");
+            let done = self.nodes[n].engine.is_done(self.now);
+            assert!(done || next.is_none_or(|next| next > self.now), "there was nothing to do, and yet it is due");
         }
     }
 

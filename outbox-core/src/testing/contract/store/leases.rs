@@ -106,6 +106,23 @@ pub async fn who_leaves_keeps_nothing_and_counts_for_nothing(fixture: &dyn Fixtu
     assert_eq!(other.lease(LONG).await.held.len(), 8);
 }
 
+/// See [`LeaseRequest::guest`].
+pub async fn who_only_visits_counts_for_nothing(fixture: &dyn Fixture) {
+    let (mut one, mut other) = (Processor::alone(fixture).await, Processor::new(fixture));
+    let visit = |processor: &Processor<'_>| LeaseRequest { guest: true, ..processor.request(LONG) };
+    let request = visit(&other);
+    let reply = other.ask(request).await;
+    assert_eq!((reply.held.len(), reply.fair_share), (0, 0), "somebody else is there");
+    assert_eq!(one.lease(LONG).await.fair_share, 8);
+    // One that stops is a guest from then on: what it gives up is for others, and what it does not stays its own.
+    let request = LeaseRequest { release: one.held[3..].to_vec(), most: 0, ..visit(&one) };
+    one.ask(request).await;
+    assert_eq!(one.held.len(), 3);
+    let request = visit(&other);
+    let reply = other.ask(request).await;
+    assert_eq!((reply.held.len(), reply.fair_share), (5, 8), "nobody is there who counts");
+}
+
 /// See [`Reach::fair_share`].
 pub async fn who_reaches_nothing_leaves_the_shards_to_others(fixture: &dyn Fixture) {
     let (mut one, mut other) = (Processor::alone(fixture).await, Processor::new(fixture));

@@ -47,6 +47,7 @@ impl<'f> Processor<'f> {
             release: Vec::new(),
             most: usize::from(SHARDS),
             leaving: false,
+            guest: false,
             reach: Reach::Works,
             state,
         }
