@@ -81,3 +81,20 @@ fn a_silent_topic_holds_up_no_other_that_comes_later() {
     rig.pass(Duration::from_secs(10));
     assert_eq!(rig.report(node, |message| message.envelope.topic == "other", delivered), 1);
 }
+
+#[test]
+fn what_is_held_comes_back_in_few_reads_even_if_no_more_can_be_remembered() {
+    let mut rig = Rig::new(1);
+    let retry = RetryRules::new(RetryPolicy::fixed(Duration::from_secs(60)));
+    let node = rig.start(EngineConfig { most_held: 50, retry, ..config() });
+    rig.store.commit((0..50).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.pass(Duration::from_secs(55));
+    assert_eq!(rig.nodes[node].engine.snapshot().held, 50);
+    rig.nodes[node].reads.clear();
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(rig.report(node, |_| true, delivered), 50);
+    let reads = rig.nodes[node].reads.iter().filter(|read| read.lanes[0].revisit.is_some()).count();
+    assert!(reads <= 3, "{reads} reads");
+}
