@@ -41,18 +41,22 @@ impl Engine {
     /// with the same key.
     fn next_batch(&mut self, now: Instant, size: usize) -> Vec<(u64, Arc<Message>)> {
         let mut batch = Vec::new();
+        let mut last = self.last_topic.clone();
         for topic in self.topics.with_ready(&self.last_topic) {
             while batch.len() < size && self.once_left > 0 {
                 let Some((shard, key, share)) = self.topics.next_ready(now, &topic, &self.window) else { break };
                 let most = share.min(size - batch.len()).min(self.once_left);
                 if !self.send(now, &mut batch, &topic, (shard, key), most) {
-                    break;
+                    // The window is full: next time it is the turn of this topic.
+                    self.last_topic = last;
+                    return batch;
                 }
             }
             if batch.len() >= size {
                 self.last_topic = topic;
                 break;
             }
+            last = topic;
         }
         batch
     }

@@ -49,7 +49,7 @@ pub struct EngineConfig {
     pub batch_size: usize,
     /// Most events published and not settled.
     pub window: usize,
-    /// Most bytes with the publisher; half as much again may be read ahead.
+    /// Most bytes with the publisher, beside one more event; half as much again may be read ahead.
     pub window_bytes: usize,
     /// Most calls of the publisher at a time.
     pub concurrency: usize,

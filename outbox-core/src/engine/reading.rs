@@ -94,8 +94,9 @@ impl Engine {
             let share = if lane.hungry { large } else { small };
             // Where no more can be remembered nothing new is read, unless that lets something be forgotten; what is
             // held can still go.
-            let limit = if saturated { u32::from(lane.can_forget()) } else { u32::try_from(share).unwrap_or(u32::MAX) };
-            requests.push(lane.read(now, limit, bytes, &self.topics));
+            let share = u32::try_from(share).unwrap_or(u32::MAX);
+            let limit = if saturated { u32::from(lane.can_forget()) } else { share };
+            requests.push(lane.read(now, (limit, share), bytes, &self.topics));
         }
         self.reading.asked = requests.iter().map(|request| request.lease).collect();
         self.reading.under_way = true;

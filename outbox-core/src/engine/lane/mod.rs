@@ -122,15 +122,15 @@ impl Lane {
         if self.is_catching_up() { None } else { self.holds.next_due() }
     }
 
-    /// What to read next: up to `limit` new events, and what was passed over and may go now.
-    pub(super) fn read(&mut self, now: Instant, limit: u32, bytes: usize, topics: &Topics) -> LaneRead {
+    /// What to read next: up to `limit` new events, and up to `share` of what was passed over and may go now.
+    pub(super) fn read(&mut self, now: Instant, (limit, share): (u32, u32), bytes: usize, topics: &Topics) -> LaneRead {
         let probe = topics.probe_of(self.lease.shard).filter(|_| !self.is_catching_up());
         let flows = |topic: &str| topics.flows(topic);
         let mut revisit = None;
         if self.wants_pass(now, flows) || probe.is_some_and(|topic| self.holds.has_topic(topic)) {
             revisit = self.holds.revisit(now, self.front, flows, probe);
             if let Some(revisit) = &mut revisit {
-                (revisit.limit, revisit.bytes) = (limit.max(1), bytes);
+                (revisit.limit, revisit.bytes) = (share.max(1), bytes);
             }
         }
         let above = self.tracked.iter().copied().filter(|seq| *seq > self.mark);

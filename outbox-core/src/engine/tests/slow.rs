@@ -81,3 +81,46 @@ fn a_silent_topic_holds_up_no_other_that_comes_later() {
     rig.pass(Duration::from_secs(10));
     assert_eq!(rig.report(node, |message| message.envelope.topic == "other", delivered), 1);
 }
+
+#[test]
+fn what_is_held_comes_back_in_few_reads_even_if_no_more_can_be_remembered() {
+    let mut rig = Rig::new(1);
+    let retry = RetryRules::new(RetryPolicy::fixed(Duration::from_secs(60)));
+    let node = rig.start(EngineConfig { most_held: 50, retry, ..config() });
+    rig.store.commit((0..50).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.pass(Duration::from_secs(55));
+    assert_eq!(rig.nodes[node].engine.snapshot().held, 50);
+    rig.nodes[node].reads.clear();
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(rig.report(node, |_| true, delivered), 50);
+    let reads = rig.nodes[node].reads.iter().filter(|read| read.lanes[0].revisit.is_some()).count();
+    assert!(reads <= 3, "{reads} reads");
+}
+
+#[test]
+fn a_large_event_does_not_wait_for_the_end_of_a_backlog_of_small_ones() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { window_bytes: 1_000_000, ..config() });
+    let sized = |topic: &str, n: usize, bytes: usize| Envelope {
+        payload: Some(vec![0; bytes].into()),
+        ..event(topic, &format!("key-{n}"))
+    };
+    rig.store.commit((0..200).map(|n| sized("small", n, 9_000)));
+    rig.store.commit([sized("large", 0, 100_000)]);
+    rig.store.commit((200..1_000).map(|n| sized("small", n, 9_000)));
+    rig.handle(node, Event::Woken);
+    let large = |message: &Message| message.envelope.topic == "large";
+    let mut before = 0;
+    while rig.report(node, large, delivered) == 0 {
+        let first = rig.nodes[node].with_publisher[0].1.seq;
+        before += rig.report(node, |message| message.seq == first, delivered);
+        rig.pass(Duration::from_millis(20));
+    }
+    assert!(before < 300, "{before} small ones first");
+    while rig.report(node, |_| true, delivered) > 0 {
+        rig.pass(Duration::from_millis(200));
+    }
+    assert!(rig.store.is_empty());
+}
