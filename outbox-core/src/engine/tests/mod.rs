@@ -47,6 +47,7 @@ struct Node {
     engine: Engine,
     with_publisher: Vec<(u64, Arc<Message>)>,
     reads: Vec<ReadRequest>,
+    lease_rounds: usize,
     /// Calls for leases are never answered.
     leases_hang: bool,
 }
@@ -68,7 +69,13 @@ impl Rig {
     fn start(&mut self, config: EngineConfig) -> usize {
         let n = self.nodes.len();
         let engine = Engine::new(self.now, Uuid::from_u128(n as u128 + 1), format!("node-{n}"), n as u64, config);
-        self.nodes.push(Node { engine, with_publisher: Vec::new(), reads: Vec::new(), leases_hang: false });
+        self.nodes.push(Node {
+            engine,
+            with_publisher: Vec::new(),
+            reads: Vec::new(),
+            lease_rounds: 0,
+            leases_hang: false,
+        });
         self.settle_down();
         n
     }
@@ -131,7 +138,10 @@ impl Rig {
         let (node, store, asked) = (&mut self.nodes[n], &self.store, self.now);
         let event = match effect {
             Effect::Lease(_) if node.leases_hang => return,
-            Effect::Lease(request) => Event::Leased { asked, answer: at_once(store.lease(request)) },
+            Effect::Lease(request) => {
+                node.lease_rounds += 1;
+                Event::Leased { asked, answer: at_once(store.lease(request)) }
+            }
             Effect::Read(request) => {
                 node.reads.push(request.clone());
                 Event::Read(at_once(store.read(request)))
