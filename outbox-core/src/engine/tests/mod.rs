@@ -16,7 +16,7 @@ use crate::event::{Envelope, EventId};
 use crate::message::Message;
 use crate::publisher::{Outcome, PublishError};
 use crate::retry::{RetryPolicy, RetryRules};
-use crate::store::{ReadRequest, Store};
+use crate::store::{ReadRequest, Store, StoreError, StoreErrorKind};
 use crate::testing::{MemoryStore, message};
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -50,6 +50,8 @@ struct Node {
     lease_rounds: usize,
     /// Calls for leases are never answered.
     leases_hang: bool,
+    /// Settles fail, so many times so far.
+    settles_fail: Option<usize>,
 }
 
 /// Engines that share a store. Calls of the store are answered at once, messages when the test says so.
@@ -75,6 +77,7 @@ impl Rig {
             reads: Vec::new(),
             lease_rounds: 0,
             leases_hang: false,
+            settles_fail: None,
         });
         self.settle_down();
         n
@@ -145,6 +148,10 @@ impl Rig {
             Effect::Read(request) => {
                 node.reads.push(request.clone());
                 Event::Read(at_once(store.read(request)))
+            }
+            Effect::Settle(_) if node.settles_fail.is_some() => {
+                node.settles_fail = node.settles_fail.map(|failed| failed + 1);
+                Event::Settled(Err(StoreError::new(StoreErrorKind::Broken, "settling", "permission denied")))
             }
             Effect::Settle(request) => Event::Settled(at_once(store.settle(request))),
             Effect::Promote(leases) => Event::Promoted(at_once(store.promote(node.engine.id, &leases, 100))),
