@@ -141,7 +141,8 @@ impl Engine {
                     }
                 }
             }
-            Outcome::Delivered | Outcome::Failed(_) => {
+            Outcome::Failed(_) => self.topics.says_nothing(now, topic),
+            Outcome::Delivered => {
                 if self.topics.works(topic) {
                     tracing::info!(topic, "a topic works again");
                     self.reading.wanted = true;

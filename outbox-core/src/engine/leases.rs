@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{Engine, Flight, Lane};
+use super::{Call, Engine, Flight, Lane};
 use crate::shard::Shard;
 use crate::store::{Lease, LeaseReply, LeaseRequest, StoreError};
 
@@ -69,7 +69,7 @@ impl Engine {
         }
         let news = self.standing.is_news() || stopping != self.leases.told;
         let due = now >= self.leases.next || leaving || news || !self.leases.releasing.is_empty();
-        if self.leases.under_way || self.leases.left || !due || self.pace.is_waiting(now) {
+        if self.leases.under_way || self.leases.left || !due || self.pace.is_waiting(now, Call::Lease) {
             return None;
         }
         self.leases.under_way = true;
@@ -95,11 +95,11 @@ impl Engine {
             Ok(reply) => reply,
             Err(error) => {
                 self.leases.told = false;
-                self.store_failed(now, &error);
+                self.store_failed(now, Call::Lease, &error);
                 return;
             }
         };
-        self.pace.works();
+        self.pace.works(Call::Lease);
         self.leases.answered = self.leases.answered.saturating_add(1);
         if self.leases.leaving {
             self.leases.left = true;
@@ -113,6 +113,11 @@ impl Engine {
         let held = reply.held.iter().filter(|lease| !releasing.contains(lease));
         self.reconcile(now, held.copied().collect());
         self.give_up_excess(now, reply.fair_share);
+        if self.lanes.is_empty() {
+            // These are not made any more, and so fail no more.
+            self.pace.works(Call::Read);
+            self.pace.works(Call::Promote);
+        }
         let owned = self.lanes.len() + self.waiting.len();
         let eager = self.stop.is_none() && owned < reply.fair_share;
         self.leases.next = asked + if eager { (self.leases.ttl / 3).min(EAGER) } else { self.leases.ttl / 3 };

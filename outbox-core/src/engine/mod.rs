@@ -30,7 +30,7 @@ use uuid::Uuid;
 use self::dispatch::Flight;
 use self::lane::Lane;
 use self::leases::Leases;
-use self::pace::Pace;
+use self::pace::{Call, Pace};
 use self::reach::Standing;
 use self::topics::Topics;
 use self::window::Window;
@@ -151,7 +151,7 @@ pub struct Snapshot {
     pub paused: Vec<(String, String)>,
     /// Whether anything reaches the broker from here.
     pub reach: Reach,
-    /// Whether the database failed the last time it was asked.
+    /// Whether the database failed the last time it was asked, in one of the ways in which it is asked.
     pub database_fails: bool,
 }
 
@@ -247,12 +247,17 @@ impl Engine {
     /// When to call [`poll`](Self::poll) again if nothing happens before.
     #[must_use]
     pub fn next_poll(&self, now: Instant) -> Option<Instant> {
-        let database = [self.lease_due(), self.settle_due(), self.read_due(now), self.promote_due(now)];
-        let database = match self.pace.not_before().filter(|until| now < *until) {
-            Some(until) => Some(until),
-            None => database.into_iter().flatten().min(),
-        };
-        [database, self.topics.next_tick(), self.check_due(), self.stop].into_iter().flatten().min()
+        let calls = [
+            (Call::Lease, self.lease_due()),
+            (Call::Settle, self.settle_due()),
+            (Call::Read, self.read_due(now)),
+            (Call::Promote, self.promote_due(now)),
+        ];
+        let due = calls.map(|(call, due)| self.pace.not_before(call).filter(|until| now < *until).or(due));
+        [due.into_iter().flatten().min(), self.topics.next_tick(), self.check_due(), self.stop]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether it has stopped: nothing is under way and all leases are given up, or the deadline has passed.
@@ -278,7 +283,7 @@ impl Engine {
             held: self.lanes.values().map(Lane::held).sum(),
             paused: self.topics.paused(),
             reach: self.standing.reach(),
-            database_fails: self.pace.not_before().is_some(),
+            database_fails: self.pace.is_failing(),
         }
     }
 

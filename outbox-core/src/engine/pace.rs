@@ -7,19 +7,34 @@ const CALM_FOR: Duration = Duration::from_secs(20);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// What is asked of the database. Each has failures and waits of its own: one may fail for ever, for want of a right,
+/// while the others work.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Call {
+    Lease,
+    Read,
+    Settle,
+    Promote,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Failing {
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
 /// When to look for events again: often after activity, seldom in quiet, and not at once after a failure.
 #[derive(Debug)]
 pub(super) struct Pace {
     intervals: [Duration; 3],
     active: Instant,
     looked: Option<Instant>,
-    failures: u32,
-    not_before: Option<Instant>,
+    failing: [Failing; 4],
 }
 
 impl Pace {
     pub(super) fn new(now: Instant, intervals: [Duration; 3]) -> Self {
-        Self { intervals, active: now, looked: None, failures: 0, not_before: None }
+        Self { intervals, active: now, looked: None, failing: [Failing::default(); 4] }
     }
 
     /// Something happened that makes more likely.
@@ -48,25 +63,30 @@ impl Pace {
     }
 
     /// The database answered.
-    pub(super) fn works(&mut self) {
-        self.failures = 0;
-        self.not_before = None;
+    pub(super) fn works(&mut self, call: Call) {
+        self.failing[call as usize] = Failing::default();
     }
 
     /// The database failed.
-    pub(super) fn fails(&mut self, now: Instant, random: f64) {
-        let range = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + range.mul_f64(0.5 + random / 2.0));
+    pub(super) fn fails(&mut self, now: Instant, call: Call, random: f64) {
+        let failing = &mut self.failing[call as usize];
+        let range = FIRST_WAIT.saturating_mul(1 << failing.failures.min(10)).min(LONGEST_WAIT);
+        failing.failures = failing.failures.saturating_add(1);
+        failing.not_before = Some(now + range.mul_f64(0.5 + random / 2.0));
     }
 
-    /// Until when the database is left alone.
-    pub(super) fn not_before(&self) -> Option<Instant> {
-        self.not_before
+    /// Whether some call failed the last time.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.iter().any(|call| call.failures > 0)
     }
 
-    pub(super) fn is_waiting(&self, now: Instant) -> bool {
-        self.not_before.is_some_and(|until| now < until)
+    /// Until when the call is not made.
+    pub(super) fn not_before(&self, call: Call) -> Option<Instant> {
+        self.failing[call as usize].not_before
+    }
+
+    pub(super) fn is_waiting(&self, now: Instant, call: Call) -> bool {
+        self.not_before(call).is_some_and(|until| now < until)
     }
 }
 
@@ -95,12 +115,14 @@ mod tests {
         let mut pace = Pace::new(now, [Duration::ZERO; 3]);
         let mut waits = Vec::new();
         for _ in 0..8 {
-            pace.fails(now, 1.0);
-            waits.push(pace.not_before().unwrap().duration_since(now).as_millis());
+            pace.fails(now, Call::Read, 1.0);
+            waits.push(pace.not_before(Call::Read).unwrap().duration_since(now).as_millis());
         }
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-        assert!(pace.is_waiting(now));
-        pace.works();
-        assert!(!pace.is_waiting(now));
+        assert!(pace.is_waiting(now, Call::Read) && !pace.is_waiting(now, Call::Settle));
+        pace.works(Call::Settle);
+        assert!(pace.is_waiting(now, Call::Read) && pace.is_failing());
+        pace.works(Call::Read);
+        assert!(!pace.is_waiting(now, Call::Read) && !pace.is_failing());
     }
 }

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::key::SLOW;
 use super::lane::Lane;
-use super::{Engine, StoreError};
+use super::{Call, Engine, StoreError};
 use crate::shard::Shard;
 use crate::store::{Lease, ReadReply, ReadRequest};
 
@@ -69,7 +69,7 @@ impl Engine {
     }
 
     pub(super) fn next_read(&mut self, now: Instant) -> Option<ReadRequest> {
-        if self.pace.is_waiting(now) || !self.read_wanted(now) {
+        if self.pace.is_waiting(now, Call::Read) || !self.read_wanted(now) {
             return None;
         }
         if !self.reading.under_way && self.room_to_read().is_none() {
@@ -163,12 +163,12 @@ impl Engine {
         let gone = std::mem::take(&mut self.reading.gone);
         match answer {
             Ok(reply) => {
-                self.pace.works();
+                self.pace.works(Call::Read);
                 self.take_in(now, reply);
             }
             Err(error) => {
                 self.reading.wanted = true;
-                self.store_failed(now, &error);
+                self.store_failed(now, Call::Read, &error);
             }
         }
         for (shard, seqs) in gone {
@@ -221,7 +221,7 @@ impl Engine {
 
     pub(super) fn next_promote(&mut self, now: Instant) -> Option<Vec<Lease>> {
         const LEAST_PAUSE: Duration = Duration::from_millis(100);
-        self.promote_due(now).filter(|due| *due <= now && !self.pace.is_waiting(now))?;
+        self.promote_due(now).filter(|due| *due <= now && !self.pace.is_waiting(now, Call::Promote))?;
         let leases = self.lanes.values().filter(|lane| !lane.draining).map(|lane| lane.lease).collect();
         self.reading.promoting = true;
         // What it moves must be read, so the read of this look comes after it.
@@ -235,20 +235,20 @@ impl Engine {
         self.reading.promoting = false;
         match answer {
             Ok(next) => {
-                self.pace.works();
+                self.pace.works(Call::Promote);
                 self.reading.promoted = true;
                 let poll = self.pace.next_look().unwrap_or(now).max(now);
                 let due = next.and_then(|wait| now.checked_add(wait));
                 self.reading.wanted = true;
                 self.reading.promote_at = Some(due.map_or(poll, |due| due.min(poll)));
             }
-            Err(error) => self.store_failed(now, &error),
+            Err(error) => self.store_failed(now, Call::Promote, &error),
         }
     }
 
-    pub(super) fn store_failed(&mut self, now: Instant, error: &StoreError) {
+    pub(super) fn store_failed(&mut self, now: Instant, call: Call, error: &StoreError) {
         let random = self.random.f64();
-        self.pace.fails(now, random);
+        self.pace.fails(now, call, random);
         let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         tracing::warn!(error = %error, cause, "the outbox store failed; trying again soon");
     }

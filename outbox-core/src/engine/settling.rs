@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use super::{Engine, Lane, StoreError};
+use super::{Call, Engine, Lane, StoreError};
 use crate::shard::Shard;
 use crate::store::{Fate, LaneSettle, SettleReply, SettleRequest, Settled};
 
@@ -33,6 +33,7 @@ impl Engine {
         let pending: usize = self.lanes.values().map(|lane| lane.changes.len()).sum();
         if pending == 0 && !again {
             self.settling.since = None;
+            self.pace.works(Call::Settle); // as far as anybody knows
             return None;
         }
         let since = *self.settling.since.get_or_insert(now);
@@ -43,7 +44,7 @@ impl Engine {
             || self.config.once.is_some()
             || pending >= self.config.batch_size / 2
             || now >= since + self.config.settle_delay;
-        if !due || self.pace.is_waiting(now) {
+        if !due || self.pace.is_waiting(now, Call::Settle) {
             return None;
         }
         // What may have been written already is written again before anything else, and alone.
@@ -69,11 +70,11 @@ impl Engine {
         let reply = match answer {
             Ok(reply) => reply,
             Err(error) => {
-                self.store_failed(now, &error);
+                self.store_failed(now, Call::Settle, &error);
                 return;
             }
         };
-        self.pace.works();
+        self.pace.works(Call::Settle);
         for (shard, settled) in reply.lanes {
             match settled {
                 Settled::Done => self.lane_settled(now, shard, true),

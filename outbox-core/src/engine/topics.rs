@@ -164,6 +164,14 @@ impl Topics {
         news
     }
 
+    /// An event was rejected, perhaps on this side of the broker: a probe has found out nothing, and another is needed.
+    pub(super) fn says_nothing(&mut self, now: Instant, name: &str) {
+        let topic = self.entry(name);
+        if matches!(topic.breaker, Breaker::HalfOpen { admitted: true, .. }) && topic.in_flight == 0 {
+            topic.breaker = Breaker::Open { until: now };
+        }
+    }
+
     /// The topic does not work: leaves it alone for a while, for `wait` if somebody knows. True when that is news.
     pub(super) fn fails(
         &mut self,

@@ -161,11 +161,15 @@ impl Shell {
         let (publisher, sender) = (Arc::clone(&self.processor.publisher), self.sender.clone());
         let wait = self.processor.config.lease;
         let check = tokio::spawn(async move { publisher.check().await });
+        let hanging = check.abort_handle();
         drop(tokio::spawn(async move {
             let answer = match tokio::time::timeout(wait, check).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err(PublishError::unreachable("the publisher's check panicked")),
-                Err(_) => Err(PublishError::unreachable("the publisher's check does not answer")),
+                Err(_) => {
+                    hanging.abort();
+                    Err(PublishError::unreachable("the publisher's check does not answer"))
+                }
             };
             drop(sender.send(Event::Checked(answer)));
         }));

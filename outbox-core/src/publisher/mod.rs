@@ -70,8 +70,8 @@ pub trait Publisher: fmt::Debug + Send + Sync + 'static {
     /// Whether the broker can be reached now. For health checks, and for a processor that cannot publish anything: it
     /// asks before it gives its shards to another one, and before it comes back. Never used to decide about a message.
     ///
-    /// Should answer within seconds; one that has not answered in the time of a lease counts as a no. A publisher that
-    /// cannot tell says yes.
+    /// Should answer within seconds; one that has not answered in the time of a lease counts as a no, and is cancelled.
+    /// A publisher that cannot tell says yes.
     ///
     /// # Errors
     ///

@@ -29,8 +29,8 @@ pub enum Reach {
 impl Reach {
     /// How many shards `me` should own, of so many, beside the `living` processors, of which it is one.
     ///
-    /// Those that work share all, rounded up. One that tries gets a single shard, for which the shares of those that
-    /// work are exact, and one that reaches nothing gets none. If nobody works, all share as if everybody did: one
+    /// Those that work share all: the shares add up to what there is, and who started first has one more where they are
+    /// not even. One that tries gets a single shard, and one that reaches nothing gets none. If nobody works, all share as if everybody did: one
     /// of them will be the first to get through.
     #[must_use]
     pub fn fair_share(shards: usize, me: Uuid, living: &[(Uuid, Self)]) -> usize {
@@ -42,10 +42,11 @@ impl Reach {
         match living.iter().find(|(id, _)| *id == me) {
             Some((_, Self::Nothing)) => 0,
             Some((_, Self::Trying)) => 1,
-            Some((_, Self::Works)) if trying > 0 => {
+            Some((_, Self::Works)) => {
                 let left = shards.saturating_sub(trying);
                 let before = living.iter().filter(|(id, reach)| *reach == Self::Works && *id < me).count();
-                (left / works + usize::from(before < left % works)).max(1)
+                let share = left / works + usize::from(before < left % works);
+                if trying > 0 { share.max(1) } else { share }
             }
             _ => shards.div_ceil(works),
         }
@@ -106,7 +107,8 @@ mod tests {
     fn who_works_shares_what_there_is() {
         use Reach::{Nothing, Trying, Works};
         assert_eq!(shares(8, &[Works]), [8]);
-        assert_eq!(shares(8, &[Works; 3]), [3, 3, 3]);
+        assert_eq!(shares(8, &[Works; 3]), [3, 3, 2]);
+        assert_eq!(shares(2, &[Works; 3]), [1, 1, 0], "there are not enough");
         assert_eq!(shares(8, &[Works, Nothing, Works]), [4, 0, 4]);
         assert_eq!(shares(8, &[Works, Trying]), [7, 1]);
         assert_eq!(shares(64, &[Works, Works, Trying, Works, Works, Works]), [13, 13, 1, 13, 12, 12], "exactly 64");

@@ -61,3 +61,23 @@ fn while_there_is_no_room_a_retry_is_not_due() {
     while rig.report(node, |_| true, delivered) > 0 {}
     assert!(rig.store.is_empty(), "the retry too");
 }
+
+#[test]
+fn a_call_that_always_fails_is_made_more_and_more_seldom_although_others_work() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.nodes[node].settles_fail = Some(0);
+    rig.store.commit([event("things", "a")]);
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, delivered);
+    for _ in 0..60 {
+        rig.handle(node, Event::Woken);
+        rig.pass(Duration::from_secs(1));
+        assert!(rig.nodes[node].engine.snapshot().database_fails);
+    }
+    let failed = rig.nodes[node].settles_fail.take().unwrap();
+    assert!(failed < 40, "{failed} times in a minute");
+    rig.pass(Duration::from_secs(6));
+    assert!(rig.store.is_empty());
+    assert!(!rig.nodes[node].engine.snapshot().database_fails);
+}

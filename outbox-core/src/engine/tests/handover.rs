@@ -58,3 +58,16 @@ fn the_shards_of_one_that_stops_are_taken_although_one_of_them_drains() {
     rig.pass(Duration::from_secs(7));
     assert_eq!(rig.shards(other), 8);
 }
+
+#[test]
+fn who_has_its_share_looks_for_no_more() {
+    let mut rig = Rig::new(2);
+    let all: Vec<usize> = (0..3).map(|_| rig.start(config())).collect();
+    rig.pass(Duration::from_secs(30));
+    assert_eq!(all.iter().map(|n| rig.shards(*n)).collect::<Vec<_>>(), [1, 1, 0]);
+    rig.nodes.iter_mut().for_each(|node| node.lease_rounds = 0);
+    rig.pass(Duration::from_secs(60));
+    for node in &rig.nodes {
+        assert!(node.lease_rounds <= 12, "{} rounds in a minute", node.lease_rounds);
+    }
+}

@@ -16,7 +16,7 @@ use crate::event::{Envelope, EventId};
 use crate::message::Message;
 use crate::publisher::{Outcome, PublishError};
 use crate::retry::{RetryPolicy, RetryRules};
-use crate::store::{ReadRequest, Store};
+use crate::store::{ReadRequest, Store, StoreError, StoreErrorKind};
 use crate::testing::{MemoryStore, message};
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -47,8 +47,11 @@ struct Node {
     engine: Engine,
     with_publisher: Vec<(u64, Arc<Message>)>,
     reads: Vec<ReadRequest>,
+    lease_rounds: usize,
     /// Calls for leases are never answered.
     leases_hang: bool,
+    /// Settles fail, so many times so far.
+    settles_fail: Option<usize>,
 }
 
 /// Engines that share a store. Calls of the store are answered at once, messages when the test says so.
@@ -68,7 +71,14 @@ impl Rig {
     fn start(&mut self, config: EngineConfig) -> usize {
         let n = self.nodes.len();
         let engine = Engine::new(self.now, Uuid::from_u128(n as u128 + 1), format!("node-{n}"), n as u64, config);
-        self.nodes.push(Node { engine, with_publisher: Vec::new(), reads: Vec::new(), leases_hang: false });
+        self.nodes.push(Node {
+            engine,
+            with_publisher: Vec::new(),
+            reads: Vec::new(),
+            lease_rounds: 0,
+            leases_hang: false,
+            settles_fail: None,
+        });
         self.settle_down();
         n
     }
@@ -131,10 +141,17 @@ impl Rig {
         let (node, store, asked) = (&mut self.nodes[n], &self.store, self.now);
         let event = match effect {
             Effect::Lease(_) if node.leases_hang => return,
-            Effect::Lease(request) => Event::Leased { asked, answer: at_once(store.lease(request)) },
+            Effect::Lease(request) => {
+                node.lease_rounds += 1;
+                Event::Leased { asked, answer: at_once(store.lease(request)) }
+            }
             Effect::Read(request) => {
                 node.reads.push(request.clone());
                 Event::Read(at_once(store.read(request)))
+            }
+            Effect::Settle(_) if node.settles_fail.is_some() => {
+                node.settles_fail = node.settles_fail.map(|failed| failed + 1);
+                Event::Settled(Err(StoreError::new(StoreErrorKind::Broken, "settling", "permission denied")))
             }
             Effect::Settle(request) => Event::Settled(at_once(store.settle(request))),
             Effect::Promote(leases) => Event::Promoted(at_once(store.promote(node.engine.id, &leases, 100))),

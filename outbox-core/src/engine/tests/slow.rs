@@ -124,3 +124,25 @@ fn a_large_event_does_not_wait_for_the_end_of_a_backlog_of_small_ones() {
     }
     assert!(rig.store.is_empty());
 }
+
+#[test]
+fn a_rejection_does_not_say_that_a_topic_works_again() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit((0..20).map(|n| event("away", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, unreachable);
+    for _ in 0..3 {
+        while rig.nodes[node].with_publisher.is_empty() {
+            rig.pass(Duration::from_millis(100));
+        }
+        assert_eq!(rig.nodes[node].with_publisher.len(), 1, "a probe");
+        rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("too large for this side")));
+        assert_eq!(rig.nodes[node].engine.snapshot().paused.len(), 1);
+    }
+    for _ in 0..20 {
+        rig.pass(Duration::from_secs(1));
+        rig.report(node, |_| true, delivered);
+    }
+    assert!(rig.store.is_empty());
+}
