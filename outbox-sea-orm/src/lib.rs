@@ -31,6 +31,7 @@ pub mod prelude;
 mod processor;
 mod record;
 mod store;
+mod sync;
 mod trace;
 mod transaction;
 

@@ -35,6 +35,27 @@ macro_rules! on_every_database {
     )+};
 }
 
+/// Makes one test per server out of a function, `name::postgres` and `name::mariadb`, like [`on_every_database!`]. For
+/// what a file in the process does not have: accounts, connections, writers beside each other.
+#[macro_export]
+macro_rules! on_every_server {
+    ($(async fn $name:ident($db:ident: $type:ty) $body:block)+) => {$(
+        async fn $name($db: $type) $body
+
+        mod $name {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn postgres() {
+                $crate::exercise($crate::postgres().await, super::$name).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn mariadb() {
+                $crate::exercise($crate::mariadb().await, super::$name).await;
+            }
+        }
+    )+};
+}
+
 /// Runs a test on a database, or not when that was left out by request. For [`on_every_database!`].
 pub async fn exercise<F>(db: impl Into<Option<TestDatabase>>, test: impl FnOnce(TestDatabase) -> F)
 where

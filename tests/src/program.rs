@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Panics
 ///
 /// When the environment is not complete, a setting is out of range, or the tables cannot be used.
-#[allow(clippy::print_stdout, reason = "it talks to the test that started it")]
+#[expect(clippy::print_stdout, reason = "it talks to the test that started it")]
 pub async fn run_processor(
     kafka: impl FnOnce(KafkaPublisherBuilder) -> KafkaPublisherBuilder,
     configure: impl FnOnce(ProcessorBuilder) -> ProcessorBuilder,

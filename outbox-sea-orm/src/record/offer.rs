@@ -4,12 +4,13 @@
 //! [`record`](super::record) sends its first statement, it offers the event to whoever executes it, beside the
 //! statement. A connection of ours takes the event and executes nothing; any other knows nothing of offers.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use outbox_core::{Envelope, EventId};
 use sea_orm::DbErr;
 
 use crate::outbox::Shared;
+use crate::sync::lock;
 
 tokio::task_local! {
     static OFFER: Offer;
@@ -48,7 +49,7 @@ impl Offer {
     }
 
     fn replace(&self, state: State) -> State {
-        std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state)
+        std::mem::replace(&mut *lock(&self.state), state)
     }
 }
 

@@ -1,12 +1,13 @@
 //! The log of staged events: one per database transaction, with one mark per open level.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use outbox_core::event::{EventId, StageError, TakenEvent};
 use outbox_core::{Envelope, Limits};
 
 use crate::error::{Breach, OutboxError};
+use crate::sync::lock;
 
 /// A staged event. Dropped before it is committed, it goes back to the aggregate it came from.
 #[derive(Debug)]
@@ -199,7 +200,7 @@ impl Log {
 
     /// Never held across an `.await`, nor while an event is dropped.
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One handle's share of the connection: who may use it, and in which order things are closed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 use tokio::runtime::Handle;
@@ -10,6 +10,7 @@ use super::doubt;
 use super::level::{Level, Log};
 use crate::error::{Breach, OutboxError};
 use crate::finish::finish;
+use crate::sync::lock;
 
 /// An open transaction or savepoint. The order of the fields is the order of their end: the database forgets first.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Family {
     }
 
     fn dropped(&self) -> std::sync::MutexGuard<'_, Vec<Dropped>> {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.dropped)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::poll;
 use outbox_core::store::Fate;
-use outbox_tests::{TestDatabase, eventually};
+use outbox_tests::{TestDatabase, eventually, on_every_server};
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::fixture::Outboxed;
@@ -35,40 +35,30 @@ async fn its_locks_do_not_keep_its_shards_from_others() {
     drop(settle);
 }
 
-/// Wherever a read hears nothing more, others go on reading, and see everything.
-async fn a_read_that_stands_still_keeps_no_other_from_reading(db: TestDatabase) {
-    let outboxed = Outboxed::new(db).await;
-    let owner = Owner::of(&outboxed.store, LONG).await;
-    let mut still = Vec::new();
-    for polls in 1..=6 {
-        commit(&outboxed, &["1"]).await;
-        let mut read = Box::pin(owner.read(&outboxed.store));
-        for _ in 0..polls {
-            if poll!(&mut read).is_ready() {
-                break;
+on_every_server! {
+    // Wherever a read hears nothing more, others go on reading, and see everything.
+    async fn a_read_that_stands_still_keeps_no_other_from_reading(db: TestDatabase) {
+        let outboxed = Outboxed::new(db).await;
+        let owner = Owner::of(&outboxed.store, LONG).await;
+        let mut still = Vec::new();
+        for polls in 1..=6 {
+            commit(&outboxed, &["1"]).await;
+            let mut read = Box::pin(owner.read(&outboxed.store));
+            for _ in 0..polls {
+                if poll!(&mut read).is_ready() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            still.push(read);
+            let all = || async {
+                let reply = owner.read(&outboxed.store).await;
+                let last = reply.lanes.iter().flat_map(|lane| &lane.rows).map(|row| row.message.seq).max();
+                last.is_some_and(|last| reply.decided >= last)
+            };
+            eventually(DEADLINE, all).await;
         }
-        still.push(read);
-        let all = || async {
-            let reply = owner.read(&outboxed.store).await;
-            let last = reply.lanes.iter().flat_map(|lane| &lane.rows).map(|row| row.message.seq).max();
-            last.is_some_and(|last| reply.decided >= last)
-        };
-        eventually(DEADLINE, all).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_stands_still_keeps_no_other_from_reading_on_postgres() {
-    let Some(db) = outbox_tests::postgres().await else { return };
-    a_read_that_stands_still_keeps_no_other_from_reading(db).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_stands_still_keeps_no_other_from_reading_on_mariadb() {
-    let Some(db) = outbox_tests::mariadb().await else { return };
-    a_read_that_stands_still_keeps_no_other_from_reading(db).await;
 }
 
 async fn is_locked(outboxed: &Outboxed, shard: u16) -> bool {

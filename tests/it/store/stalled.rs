@@ -5,7 +5,7 @@ use std::time::Duration;
 use outbox_core::Envelope;
 use outbox_core::store::{Fate, Settled, Store};
 use outbox_core::testing::contract::store::Fixture;
-use outbox_tests::TestDatabase;
+use outbox_tests::{TestDatabase, on_every_server};
 
 use super::fixture::{Outboxed, event};
 use super::owner::{LONG, Owner, only};
@@ -13,65 +13,43 @@ use super::owner::{LONG, Owner, only};
 /// MariaDB would wait for 50 s and then give up.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-async fn a_stalled_writer_hinders_nobody(db: TestDatabase) {
-    let outboxed = Outboxed::new(db).await;
-    let (store, owner) = (&outboxed.store, Owner::of(&outboxed.store, LONG).await);
-    let error = || "no".to_owned();
-    let fates = [
-        Fate::Delivered,
-        Fate::Parked,
-        Fate::Dead { attempts: 1, error: error(), park: true },
-        Fate::Retry { attempts: 1, delay: LONG, error: error() },
-    ];
-    for (n, fate) in fates.into_iter().enumerate() {
-        outboxed.begin(vec![event(&format!("key-{n}"), "1")]).await.commit().await;
-        // Few rows: to read the table from end to end looks cheap, and meets those of others.
-        let stalled = outboxed.begin(vec![event("stalled", "2"), soon("stalled")]).await;
-        let work = async {
-            let (shard, seq, id) = only(&owner, store).await;
-            assert_eq!(owner.settle(store, shard, seq, id, fate).await, Settled::Done);
-        };
-        tokio::time::timeout(DEADLINE, work).await.expect("the settle waits for the writer");
-        stalled.rollback().await;
+on_every_server! {
+    async fn a_stalled_writer_hinders_nobody(db: TestDatabase) {
+        let outboxed = Outboxed::new(db).await;
+        let (store, owner) = (&outboxed.store, Owner::of(&outboxed.store, LONG).await);
+        let error = || "no".to_owned();
+        let fates = [
+            Fate::Delivered,
+            Fate::Parked,
+            Fate::Dead { attempts: 1, error: error(), park: true },
+            Fate::Retry { attempts: 1, delay: LONG, error: error() },
+        ];
+        for (n, fate) in fates.into_iter().enumerate() {
+            outboxed.begin(vec![event(&format!("key-{n}"), "1")]).await.commit().await;
+            // Few rows: to read the table from end to end looks cheap, and meets those of others.
+            let stalled = outboxed.begin(vec![event("stalled", "2"), soon("stalled")]).await;
+            let work = async {
+                let (shard, seq, id) = only(&owner, store).await;
+                assert_eq!(owner.settle(store, shard, seq, id, fate).await, Settled::Done);
+            };
+            tokio::time::timeout(DEADLINE, work).await.expect("the settle waits for the writer");
+            stalled.rollback().await;
+        }
     }
-}
 
-async fn a_stalled_writer_hinders_no_scheduled_event(db: TestDatabase) {
-    let outboxed = Outboxed::new(db).await;
-    let (store, owner) = (&outboxed.store, Owner::of(&outboxed.store, LONG).await);
-    outboxed.begin(vec![soon("a")]).await.commit().await;
-    let stalled = outboxed.begin(vec![event("stalled", "2"), soon("stalled")]).await;
-    outboxed.pass(Duration::from_millis(1)).await;
-    let work = store.promote(owner.id, &owner.held, 10);
-    tokio::time::timeout(DEADLINE, work).await.expect("the move waits for the writer").unwrap();
-    only(&owner, store).await;
-    stalled.commit().await;
+    async fn a_stalled_writer_hinders_no_scheduled_event(db: TestDatabase) {
+        let outboxed = Outboxed::new(db).await;
+        let (store, owner) = (&outboxed.store, Owner::of(&outboxed.store, LONG).await);
+        outboxed.begin(vec![soon("a")]).await.commit().await;
+        let stalled = outboxed.begin(vec![event("stalled", "2"), soon("stalled")]).await;
+        outboxed.pass(Duration::from_millis(1)).await;
+        let work = store.promote(owner.id, &owner.held, 10);
+        tokio::time::timeout(DEADLINE, work).await.expect("the move waits for the writer").unwrap();
+        only(&owner, store).await;
+        stalled.commit().await;
+    }
 }
 
 fn soon(key: &str) -> Envelope {
     Envelope { delay: Some(Duration::from_millis(1)), ..event(key, "soon") }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_writer_hinders_nobody_on_postgres() {
-    let Some(db) = outbox_tests::postgres().await else { return };
-    a_stalled_writer_hinders_nobody(db).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_writer_hinders_nobody_on_mariadb() {
-    let Some(db) = outbox_tests::mariadb().await else { return };
-    a_stalled_writer_hinders_nobody(db).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_writer_hinders_no_scheduled_event_on_postgres() {
-    let Some(db) = outbox_tests::postgres().await else { return };
-    a_stalled_writer_hinders_no_scheduled_event(db).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_writer_hinders_no_scheduled_event_on_mariadb() {
-    let Some(db) = outbox_tests::mariadb().await else { return };
-    a_stalled_writer_hinders_no_scheduled_event(db).await;
 }

@@ -3,8 +3,8 @@
 mod gate;
 mod prover;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use outbox_core::store::{StoreError, StoreErrorKind};
 use outbox_migration::Table;
@@ -15,6 +15,7 @@ use self::prover::{Holder, Look, Prover};
 use super::error::during;
 use super::open::Opened;
 use super::{Inner, query};
+use crate::sync::lock;
 
 const DOING: &str = "looking who is writing";
 
@@ -40,11 +41,6 @@ impl Mark {
     pub(super) fn generation(self, stored: i64) -> i64 {
         stored.wrapping_add(self.era << 40)
     }
-}
-
-/// A panic while it was held is no reason to stop: what is inside is changed in one go.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {

@@ -9,7 +9,7 @@ use outbox_kafka::{KafkaPublisher, KafkaPublisherBuilder, Unhealthy};
 
 use crate::own::{ALICE, Guarded, MALLORY, guarded};
 use crate::rights::{Right, grant};
-use crate::support::{Recorder, brokers, create_topic, message, read_topic, unique};
+use crate::support::{Recorder, brokers, create_topic, message, read_topic, unique, until_all_are_delivered};
 
 const SOON: Duration = Duration::from_secs(30);
 /// More than enough for a broker on the same machine, also when it is busy.
@@ -167,16 +167,8 @@ async fn a_topic_without_rights_is_unreachable_until_they_are_given() {
         assert!(recorder.all(10, SOON).await.values().all(|report| report == "delivered"));
 
         grant(plain, ALICE.0, &denied, Right::Write);
-        let mut left: Vec<_> = (0..10).map(|seq| message(&denied, Some("k"), seq, "x")).collect();
-        let started = Instant::now();
-        while !left.is_empty() {
-            assert!(started.elapsed() < SOON, "{} messages left", left.len());
-            let recorder = Recorder::new();
-            publisher.publish(recorder.deliveries(left.clone())).await;
-            let reports = recorder.all(left.len(), SOON).await;
-            assert!(reports.values().all(|report| !report.starts_with("Rejected")), "{reports:?}");
-            left.retain(|message| reports[&u64::try_from(message.seq).unwrap()] != "delivered");
-        }
+        let left = (0..10).map(|seq| message(&denied, Some("k"), seq, "x")).collect();
+        until_all_are_delivered(&publisher, left).await;
         let seqs: Vec<i64> = read_topic(plain, &denied).await.iter().map(crate::support::Read::seq).collect();
         assert_eq!(seqs, (0..10).collect::<Vec<_>>());
     }

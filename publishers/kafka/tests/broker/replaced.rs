@@ -12,6 +12,7 @@ use crate::access::assert_works;
 use crate::own::OwnBroker;
 use crate::support::{
     Recorder, assert_in_order, brokers, create_topic, delete_topic, message, read_topic, see_through, unique,
+    until_all_are_delivered,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -138,17 +139,7 @@ async fn a_topic_may_come_back_with_more_or_fewer_partitions() {
         assert!(reports.values().all(|report| !report.starts_with("Rejected")), "{reports:?}");
         create_topic_again(&brokers, &topic, after).await;
 
-        // As a processor does it: what was not delivered goes first, of each key.
-        let started = Instant::now();
-        let mut left = batch(600);
-        while !left.is_empty() {
-            assert!(started.elapsed() < SOON, "{} messages left", left.len());
-            let recorder = Recorder::new();
-            publisher.publish(recorder.deliveries(left.clone())).await;
-            let reports = recorder.all(left.len(), SOON).await;
-            assert!(reports.values().all(|report| !report.starts_with("Rejected")), "{reports:?}");
-            left.retain(|message| reports[&u64::try_from(message.seq).unwrap()] != "delivered");
-        }
+        until_all_are_delivered(&publisher, batch(600)).await;
         let records = read_topic(&brokers, &topic).await;
         let counts = assert_in_order(&records);
         assert_eq!((counts.len(), counts.values().sum::<usize>() >= 300), (30, true));

@@ -213,6 +213,20 @@ pub(crate) async fn see_through(publisher: &KafkaPublisher, mut messages: Vec<Me
     fate
 }
 
+/// Publishes again what was not delivered, as a processor does, while the broker is still in trouble, for at most 30 s.
+pub(crate) async fn until_all_are_delivered(publisher: &KafkaPublisher, mut left: Vec<Message>) {
+    const SOON: Duration = Duration::from_secs(30);
+    let started = Instant::now();
+    while !left.is_empty() {
+        assert!(started.elapsed() < SOON, "{} messages left", left.len());
+        let recorder = Recorder::new();
+        publisher.publish(recorder.deliveries(left.clone())).await;
+        let reports = recorder.all(left.len(), SOON).await;
+        assert!(reports.values().all(|report| !report.starts_with("Rejected")), "{reports:?}");
+        left.retain(|message| reports[&u64::try_from(message.seq).unwrap()] != "delivered");
+    }
+}
+
 /// Fails when a message was delivered although an earlier one of its key was not.
 pub(crate) fn assert_prefixes(messages: &[Message], reports: &BTreeMap<u64, Vec<Outcome>>) {
     let mut ended: BTreeMap<&str, i64> = BTreeMap::new();
