@@ -52,7 +52,8 @@ on_every_server! {
             }
             still.push(read);
             let all = || async {
-                let reply = owner.read(&outboxed.store).await;
+                let reply = tokio::time::timeout(DEADLINE, owner.read(&outboxed.store)).await;
+                let reply = reply.expect("a read waits for one that stands still");
                 let last = reply.lanes.iter().flat_map(|lane| &lane.rows).map(|row| row.message.seq).max();
                 last.is_some_and(|last| reply.decided >= last)
             };
