@@ -146,11 +146,13 @@ fn header<'r>(record: &'r BorrowedMessage<'_>, name: &str) -> Result<&'r str> {
     Ok(std::str::from_utf8(value.ok_or_else(|| format!("a record without {name}"))?)?)
 }
 
-/// The code in these pages compiles.
+/// The code in these pages compiles, and what is not marked otherwise runs.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
+    #[doc = include_str!("../../docs/getting-started.md")]
+    struct GettingStarted;
     #[doc = include_str!("../../docs/migrating.md")]
     struct Migrating;
     #[doc = include_str!("../../docs/operations.md")]
