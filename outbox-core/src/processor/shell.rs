@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::calls::Calls;
@@ -49,6 +50,7 @@ impl Shell {
         if !self.open(&mut requests).await? {
             return Ok(Report::default());
         }
+        let _listening = self.listen();
         loop {
             let now = clock();
             for effect in self.engine.poll(now) {
@@ -61,6 +63,16 @@ impl Shell {
         }
         let snapshot = self.engine.snapshot();
         Ok(Report { counts: snapshot.counts, abandoned: snapshot.in_flight })
+    }
+
+    /// Hears of work from other processes, until the returned set is dropped.
+    fn listen(&self) -> JoinSet<()> {
+        let mut listening = JoinSet::new();
+        if !self.once {
+            let (store, wake) = (Arc::clone(&self.processor.store), self.processor.wake.clone());
+            listening.spawn(async move { store.listen(&wake).await });
+        }
+        listening
     }
 
     /// Waits for something to happen, and tells the engine, which was polled at `polled`.

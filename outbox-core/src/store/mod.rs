@@ -17,6 +17,8 @@ pub use lease::{Lease, LeaseReply, LeaseRequest, Reach};
 pub use read::{LaneRead, LaneRows, ReadReply, ReadRequest, Revisit, Row};
 pub use settle::{Change, Fate, LaneSettle, SettleReply, SettleRequest, Settled};
 
+use crate::wake::Wake;
+
 /// The tables, as one processor sees them.
 ///
 /// # Contract
@@ -32,8 +34,8 @@ pub use settle::{Change, Fate, LaneSettle, SettleReply, SettleRequest, Settled};
 ///
 /// # Cancel safety
 ///
-/// None is needed: a processor runs every call to its end. It may have stopped waiting for the answer by then, and
-/// have asked again.
+/// None is needed but by [`listen`](Self::listen): a processor runs every other call to its end. It may have stopped
+/// waiting for the answer by then, and have asked again.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Checks that the tables are there and understood. Called once before anything else.
@@ -76,4 +78,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         leases: &[Lease],
         limit: u32,
     ) -> Result<Option<Duration>, StoreError>;
+
+    /// Wakes `wake` whenever another process says that there may be work.
+    ///
+    /// A processor calls it once, beside all other calls, and drops the future when it ends. These are hints: what is
+    /// missed is found by polling. Returning means that nothing will be heard. The default hears nothing.
+    async fn listen(&self, _wake: &Wake) {}
 }

@@ -4,6 +4,7 @@
 mod checks;
 mod database;
 mod delivering;
+mod listening;
 mod once;
 mod publishers;
 mod saturated;

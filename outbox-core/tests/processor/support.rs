@@ -11,7 +11,7 @@ use outbox_core::store::{
     Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, SettleReply, SettleRequest, Store, StoreError,
 };
 use outbox_core::testing::{Fault, FaultyPublisher, MemoryStore};
-use outbox_core::{Encoded, Envelope, EventOptions, Headers, Limits, MemoryPublisher, Message, OutboxEvent};
+use outbox_core::{Encoded, Envelope, EventOptions, Headers, Limits, MemoryPublisher, Message, OutboxEvent, Wake};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -86,6 +86,7 @@ pub(crate) trait Meddle: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
     async fn after(&self, _: Call) {}
+    async fn listen(&self, _: &Wake) {}
 }
 
 /// A store with somebody between it and the processor.
@@ -121,5 +122,8 @@ impl<M: Meddle> Store for Meddled<M> {
     }
     async fn promote(&self, id: uuid::Uuid, leases: &[Lease], limit: u32) -> Result<Option<Duration>, StoreError> {
         self.around(Call::Promote, self.0.promote(id, leases, limit)).await
+    }
+    async fn listen(&self, wake: &Wake) {
+        self.1.listen(wake).await;
     }
 }
