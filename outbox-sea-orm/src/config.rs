@@ -17,11 +17,12 @@ use crate::trace::{TraceContext, TraceSource};
 
 type AmbientHeaders = dyn Fn(&mut Headers) -> Result<(), HeaderError> + Send + Sync;
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) names: TableNames,
     pub(crate) limits: Limits,
     pub(crate) strict: bool,
+    pub(crate) notify: bool,
     trace: TraceSource,
     ambient: Option<Arc<AmbientHeaders>>,
 }
@@ -85,6 +86,17 @@ impl OutboxBuilder {
         self
     }
 
+    /// Whether commits are announced to processors of other processes, and processors listen for that, by PostgreSQL's
+    /// NOTIFY and LISTEN. Default: true; other databases have nothing like it.
+    ///
+    /// A notification is sent after the commit, through the connection pool, at most 200 times a second. A processor
+    /// listens on one more connection, outside of the pool. Where notifications do not arrive, as behind a proxy that
+    /// pools transactions, events of other processes are found by polling, as they are without this.
+    pub fn notify(mut self, notify: bool) -> Self {
+        self.config.notify = notify;
+        self
+    }
+
     /// Headers that every event gets from its surroundings, such as a tenant or a correlation id: `headers` is called
     /// whenever an event is staged. The event's own headers, and those of the staging call, replace them.
     pub fn ambient_headers(
@@ -118,6 +130,7 @@ impl OutboxBuilder {
     /// | `OUTBOX_PAYLOAD_BYTES` | [`limits`](Self::limits): [`payload_bytes`](Limits::payload_bytes) |
     /// | `OUTBOX_EVENTS_PER_TRANSACTION` | [`limits`](Self::limits): [`events_per_transaction`](Limits::events_per_transaction) |
     /// | `OUTBOX_STRICT` | [`strict`](Self::strict): `true`, `false`, `1` or `0` |
+    /// | `OUTBOX_NOTIFY` | [`notify`](Self::notify), likewise |
     ///
     /// # Errors
     ///
@@ -149,6 +162,9 @@ impl OutboxBuilder {
         if let Some(strict) = env.flag("OUTBOX_STRICT")? {
             self.config.strict = strict;
         }
+        if let Some(notify) = env.flag("OUTBOX_NOTIFY")? {
+            self.config.notify = notify;
+        }
         Ok(self)
     }
 
@@ -167,6 +183,19 @@ impl OutboxBuilder {
         }
         config.limits.check()?;
         Ok(Outbox::with(self.db, config))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            names: TableNames::default(),
+            limits: Limits::default(),
+            strict: false,
+            notify: true,
+            trace: TraceSource::default(),
+            ambient: None,
+        }
     }
 }
 
@@ -242,6 +271,7 @@ impl fmt::Debug for Config {
             .field("names", &self.names)
             .field("limits", &self.limits)
             .field("strict", &self.strict)
+            .field("notify", &self.notify)
             .finish_non_exhaustive()
     }
 }
@@ -265,7 +295,7 @@ mod tests {
             None
         });
         drop(OutboxBuilder::new(DatabaseConnection::default()).read(&nothing_is_set).unwrap());
-        assert_eq!(asked.borrow().len(), 5, "{asked:?}");
+        assert_eq!(asked.borrow().len(), 6, "{asked:?}");
         let page = include_str!("../../docs/configuration.md");
         for variable in asked.into_inner() {
             assert!(page.contains(&format!("`{variable}`")), "{variable}");
@@ -280,17 +310,19 @@ mod tests {
             ("OUTBOX_PAYLOAD_BYTES", "1000"),
             ("OUTBOX_EVENTS_PER_TRANSACTION", "20"),
             ("OUTBOX_STRICT", "true"),
+            ("OUTBOX_NOTIFY", "0"),
         ])
         .unwrap();
         assert_eq!((read.schema.as_deref(), read.prefix.as_deref()), (Some("shop"), Some("events")));
         assert_eq!(read.config.limits, Limits::new().payload_bytes(1_000).events_per_transaction(20));
-        assert!(read.config.strict);
+        assert!(read.config.strict && !read.config.notify);
     }
 
     #[test]
     fn none_of_them_is_needed_and_a_mistake_names_it() {
         let unset = read(&[("OUTBOX_SCHEMA", "")]).unwrap();
         assert_eq!((unset.schema, unset.prefix, unset.config.strict), (None, None, false));
+        assert!(unset.config.notify);
         for (variable, value) in [
             ("OUTBOX_SCHEMA", "a b"),
             ("OUTBOX_TABLE_PREFIX", "a;b"),
@@ -298,6 +330,7 @@ mod tests {
             ("OUTBOX_PAYLOAD_BYTES", "1 MB"),
             ("OUTBOX_EVENTS_PER_TRANSACTION", "0"),
             ("OUTBOX_STRICT", "very"),
+            ("OUTBOX_NOTIFY", "sometimes"),
         ] {
             let error = read(&[(variable, value)]).unwrap_err();
             assert!(error.starts_with(&format!("{variable}: ")), "{error}");

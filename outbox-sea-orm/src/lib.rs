@@ -26,6 +26,8 @@ mod error;
 mod finish;
 mod flush;
 mod lost;
+#[cfg(feature = "postgres")]
+mod notify;
 mod outbox;
 pub mod prelude;
 mod processor;

@@ -10,6 +10,8 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use crate::config::{Config, OutboxBuilder};
 use crate::error::{OutboxError, StageError};
 use crate::flush::Sql;
+#[cfg(feature = "postgres")]
+use crate::notify::Sender;
 use crate::record;
 
 /// A database connection whose transactions carry events.
@@ -43,7 +45,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) backend: DbBackend,
     pub(crate) sql: Sql,
-    pub(crate) wake: Wake,
+    wake: Wake,
+    #[cfg(feature = "postgres")]
+    notify: Option<Sender>,
     meta: OnceLock<SchemaInfo>,
 }
 
@@ -63,8 +67,12 @@ impl Outbox {
     }
 
     pub(crate) fn with(db: DatabaseConnection, config: Config) -> Self {
-        let shared = Arc::new(Shared::new(config, db.get_database_backend()));
-        Self { db, shared }
+        let notify = config.notify;
+        let mut shared = Shared::new(config, db.get_database_backend());
+        if notify {
+            shared.notify_through(&db);
+        }
+        Self { db, shared: Arc::new(shared) }
     }
 
     /// The connection inside. Transactions begun on it take no events.
@@ -79,7 +87,7 @@ impl Outbox {
         &self.shared.config.names
     }
 
-    /// Is woken after every commit that had events.
+    /// Is woken after every commit of this process that had events.
     #[must_use]
     pub fn wake(&self) -> Wake {
         self.shared.wake.clone()
@@ -129,9 +137,35 @@ impl Outbox {
 }
 
 impl Shared {
+    /// Without a connection of its own it tells nobody but this process of commits.
     pub(crate) fn new(config: Config, backend: DbBackend) -> Self {
         let sql = Sql::new(&config.names, backend);
-        Self { config, backend, sql, wake: Wake::new(), meta: OnceLock::new() }
+        Self {
+            config,
+            backend,
+            sql,
+            wake: Wake::new(),
+            #[cfg(feature = "postgres")]
+            notify: None,
+            meta: OnceLock::new(),
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    fn notify_through(&mut self, db: &DatabaseConnection) {
+        self.notify = Some(Sender::new(db, &self.config.names));
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn notify_through(&mut self, _: &DatabaseConnection) {}
+
+    /// Tells processors, of this process and of others, that there may be work.
+    pub(crate) fn announce(&self) {
+        self.wake.wake();
+        #[cfg(feature = "postgres")]
+        if let Some(notify) = &self.notify {
+            notify.send();
+        }
     }
 
     /// Encodes and checks everything that can be checked without the database.

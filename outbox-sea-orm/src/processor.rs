@@ -7,7 +7,8 @@ use crate::outbox::Outbox;
 use crate::store::SeaOrmStore;
 
 impl Outbox {
-    /// A processor that takes this outbox's events to `publisher`, and is woken by its commits.
+    /// A processor that takes this outbox's events to `publisher`, and is woken by its commits: those of
+    /// this process, and on PostgreSQL also of others ([`notify`](crate::OutboxBuilder::notify)).
     ///
     /// Any number of processors, in this process and in others, share the work. Each uses the outbox's connection
     /// pool; it needs a place for its own short transactions there, and never holds one while it publishes.
@@ -52,6 +53,6 @@ impl Outbox {
     /// ```
     #[must_use]
     pub fn store(&self) -> SeaOrmStore {
-        SeaOrmStore::new(self.inner().clone(), self.names().clone())
+        SeaOrmStore::with(self.inner().clone(), self.names().clone(), self.shared().config.notify)
     }
 }

@@ -11,6 +11,7 @@
 
 mod blocked;
 mod delivery;
+mod notify;
 mod ordering;
 mod outage;
 mod random;

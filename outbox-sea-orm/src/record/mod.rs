@@ -120,6 +120,6 @@ pub(crate) async fn insert(shared: &Shared, conn: &impl ConnectionTrait, event: 
     let mode = flush::Mode { strict: shared.config.strict, inside: false };
     flush::write(conn, shared, &[&event], mode).await?;
     // On a transaction this is early, and a processor that was just woken looks more often for a while.
-    shared.wake.wake();
+    shared.announce();
     Ok(event.id)
 }

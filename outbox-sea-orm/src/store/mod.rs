@@ -1,6 +1,6 @@
 //! The outbox's tables, as a processor sees them: [`SeaOrmStore`].
 //!
-//! Nothing here leaves state in a session, so proxies that lend out connections per transaction work. Nothing here
+//! Nothing here leaves state in a session of the pool, so proxies that lend out connections per transaction work. Nothing here
 //! asks the host's clock: all times are the database's.
 
 mod admin;
@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use outbox_core::Wake;
 use outbox_core::store::{
     Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, SettleReply, SettleRequest, Store, StoreError,
 };
@@ -33,6 +34,8 @@ use self::decided::Decided;
 use self::error::during;
 use self::open::Opened;
 use self::sql::Sql;
+#[cfg(feature = "postgres")]
+use crate::notify::Listener;
 
 /// The outbox's tables in a database: what a processor and an operator need of them.
 ///
@@ -50,6 +53,7 @@ struct Inner {
     db: DatabaseConnection,
     names: TableNames,
     sql: Sql,
+    listens: bool,
     opened: OnceLock<Opened>,
     decided: Decided,
 }
@@ -58,8 +62,13 @@ impl SeaOrmStore {
     /// The tables of these names. Nothing is asked of the database yet.
     #[must_use]
     pub fn new(db: DatabaseConnection, names: TableNames) -> Self {
+        Self::with(db, names, true)
+    }
+
+    /// The same; `listens` says whether processors listen for commits of other processes.
+    pub(crate) fn with(db: DatabaseConnection, names: TableNames, listens: bool) -> Self {
         let sql = Sql::new(&names, db.get_database_backend());
-        Self(Arc::new(Inner { db, names, sql, opened: OnceLock::new(), decided: Decided::default() }))
+        Self(Arc::new(Inner { db, names, sql, listens, opened: OnceLock::new(), decided: Decided::default() }))
     }
 
     /// Where the tables are.
@@ -81,6 +90,14 @@ impl Inner {
             TransactionOptions { isolation_level, sqlite_transaction_mode: mode, ..TransactionOptions::default() };
         self.db.begin_with_options(options).await.map_err(during(doing))
     }
+
+    #[cfg(feature = "postgres")]
+    async fn listen(&self, wake: &Wake) {
+        Listener::new(&self.db, &self.names).listen(wake).await;
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    async fn listen(&self, _: &Wake) {}
 
     /// PostgreSQL: a transaction whose plans do not depend on what the database believes about the tables. What is
     /// known about a queue is always out of date: with a plan for the table as it was, a few events could cost a
@@ -140,6 +157,12 @@ impl Store for SeaOrmStore {
 
     async fn promote(&self, processor: Uuid, leases: &[Lease], limit: u32) -> Result<Option<Duration>, StoreError> {
         self.0.promote(processor, leases, limit).await
+    }
+
+    async fn listen(&self, wake: &Wake) {
+        if self.0.listens {
+            self.0.listen(wake).await;
+        }
     }
 }
 

@@ -94,7 +94,7 @@ async fn commit_root(open: Open, outbox: &Shared) -> Result<(), DbErr> {
         return Err(if is_lost(&source, backend) { OutboxError::CommitUnknown { source }.into() } else { source });
     }
     if level.keep() > 0 {
-        outbox.wake.wake();
+        outbox.announce();
     }
     Ok(())
 }
