@@ -16,8 +16,9 @@ const WITHHELD: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) shard: Shard,
-    pub(super) epoch: i64,
-    key: Key,
+    /// Which of the shard's lanes sent it.
+    pub(super) lane: u64,
+    pub(super) key: Key,
     message: Arc<Message>,
 }
 
@@ -74,7 +75,7 @@ impl Engine {
         if lane.draining || !lane.is_ready(&key) {
             return true;
         }
-        let epoch = lane.lease.epoch;
+        let serial = lane.serial;
         let (window, topics, flights, token) =
             (&mut self.window, &mut self.topics, &mut self.flights, &mut self.next_token);
         let before = batch.len();
@@ -87,7 +88,7 @@ impl Engine {
         };
         lane.send(now, &key, take, |message| {
             topics.sent(topic);
-            flights.insert(*token, Flight { shard, epoch, key: key.clone(), message: Arc::clone(&message) });
+            flights.insert(*token, Flight { shard, lane: serial, key: key.clone(), message: Arc::clone(&message) });
             batch.push((*token, message));
             *token += 1;
         });
@@ -100,16 +101,15 @@ impl Engine {
     }
 
     pub(super) fn reported(&mut self, now: Instant, token: u64, outcome: Outcome) {
-        let Some(Flight { shard, epoch, key, message }) = self.flights.remove(&token) else { return };
+        let Some(Flight { shard, lane, key, message }) = self.flights.remove(&token) else { return };
         let topic = message.envelope.topic.as_str();
         self.window.reported(message.size());
         self.topics.reported(topic);
         self.judge_topic(now, topic, &outcome);
         self.judge_reach(now, &outcome);
-        let lane = self.lanes.get_mut(&shard).filter(|lane| lane.lease.epoch == epoch);
-        let Some(lane) = lane else {
+        let Some(lane) = self.lanes.get_mut(&shard).filter(|now| now.serial == lane) else {
             self.window.give_back(1);
-            self.orphan_reported(shard);
+            self.orphan_reported(now, shard, key);
             return;
         };
         match lane.report(now, &key, message.seq, outcome) {

@@ -29,7 +29,7 @@ pub struct Unsettled {
 }
 
 /// The tables themselves.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     pub(super) now: Duration,
     pub(super) shards: BTreeMap<Shard, ShardRow>,
@@ -43,15 +43,15 @@ pub(super) struct Tables {
     pub(super) uncommitted: BTreeSet<i64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ShardRow {
     pub(super) owner: Option<Uuid>,
-    epoch: i64,
+    pub(super) epoch: i64,
     pub(super) until: Duration,
     pub(super) generation: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PendingRow {
     pub(super) envelope: Envelope,
     pub(super) shard: Shard,
@@ -61,7 +61,7 @@ pub(super) struct PendingRow {
     pub(super) rejections: Vec<Rejection>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct DeadRow {
     pub(super) letter: DeadLetter,
     pub(super) origin: Origin,
@@ -260,7 +260,7 @@ impl Tables {
         reply
     }
 
-    fn settle_lane(&mut self, lane: LaneSettle) -> (Shard, Settled) {
+    pub(super) fn settle_lane(&mut self, lane: LaneSettle) -> (Shard, Settled) {
         let shard = lane.lease.shard;
         let current = self.shards.get(&shard).is_some_and(|row| row.generation == lane.generation);
         for Change { seq, id, fate } in lane.changes {

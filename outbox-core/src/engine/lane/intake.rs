@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Change, Fate, Key, Lane, Topics, after};
+use crate::message::Message;
 use crate::store::{LaneRows, Row};
 
 impl Lane {
@@ -42,7 +43,7 @@ impl Lane {
     fn take(&mut self, now: Instant, row: Row, topics: &mut Topics) {
         let seq = row.message.seq;
         self.front = self.front.max(seq);
-        if self.tracked.contains(&seq) {
+        if self.has(now, &row.message) {
             return;
         }
         let key = Key::of(&row.message);
@@ -62,9 +63,25 @@ impl Lane {
         self.admit(now, key, row, topics);
     }
 
+    /// Whether the event's number is in memory. If that is another event's, its key waits for it.
+    fn has(&mut self, now: Instant, message: &Message) -> bool {
+        let seq = message.seq;
+        match self.tracked.get(&seq) {
+            None => return false,
+            Some(id) if *id == message.id() => drop(self.doubtful.remove(&seq)),
+            Some(_) => {
+                let key = Key::of(message);
+                let from = seq.min(self.drop_queue(&key));
+                self.holds.hold_key(key.clone(), from);
+                self.reused.insert(seq, (key, now));
+            }
+        }
+        true
+    }
+
     fn take_revisited(&mut self, now: Instant, row: Row, topics: &mut Topics) {
         let seq = row.message.seq;
-        if self.tracked.contains(&seq) {
+        if self.has(now, &row.message) {
             return;
         }
         let key = Key::of(&row.message);
@@ -87,7 +104,7 @@ impl Lane {
         let seq = message.seq;
         if row.parked {
             self.passed.remove(&seq);
-            self.tracked.insert(seq);
+            self.tracked.insert(seq, message.id());
             self.changes.push(Change { seq, id: message.id(), fate: Fate::Parked });
             self.waiting.insert(seq, key);
             return;
@@ -106,7 +123,7 @@ impl Lane {
             return;
         }
         self.passed.remove(&seq);
-        self.tracked.insert(seq);
+        self.tracked.insert(seq, message.id());
         self.queued += 1;
         self.queued_bytes += message.size();
         let stream = self.streams.entry(key.clone()).or_default();
