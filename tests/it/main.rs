@@ -10,6 +10,7 @@
 )]
 
 mod blocked;
+mod cancel;
 mod delivery;
 mod ordering;
 mod outage;
