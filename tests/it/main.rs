@@ -12,6 +12,7 @@
 mod blocked;
 mod cancel;
 mod delivery;
+mod failpoints;
 mod ordering;
 mod outage;
 mod random;

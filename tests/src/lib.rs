@@ -42,6 +42,6 @@ pub use eventually::{Condition, eventually};
 pub use every_database::{Verdict, exercise};
 pub use kafka::{Kafka, Record, kafka};
 pub use own_server::OwnServer;
-pub use program::run_processor;
+pub use program::{FAILED, run_processor, run_requeue, run_writer};
 pub use roles::Role;
 pub use server::{Availability, Server, availability};

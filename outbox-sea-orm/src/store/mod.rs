@@ -30,7 +30,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use self::decided::Decided;
-use self::error::during;
+pub(crate) use self::error::during;
 use self::open::Opened;
 use self::sql::Sql;
 use crate::finish::finish;

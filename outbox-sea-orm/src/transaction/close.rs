@@ -10,6 +10,7 @@ use super::OutboxTransaction;
 use super::level::Log;
 use super::session::{Inside, Open};
 use crate::error::{Breach, OutboxError};
+use crate::failpoint::failpoint;
 use crate::finish::finish;
 use crate::flush;
 use crate::lost::is_lost;
@@ -92,11 +93,15 @@ async fn commit_root(open: Open, outbox: &Shared) -> Result<(), DbErr> {
     open.level.ensure_innermost()?;
     open.settle_doubt().await?;
     write_events(&open.txn, open.level.log(), outbox).await?;
+    failpoint!("writer::commit::before");
     let backend = open.txn.get_database_backend();
     let (txn, level) = open.unshared()?;
     if let Err(source) = txn.commit().await {
         return Err(if is_lost(&source, backend) { OutboxError::CommitUnknown { source }.into() } else { source });
     }
+    // As if the answer were lost.
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::reach("writer::commit::after").await.map_err(|source| OutboxError::CommitUnknown { source })?;
     if level.keep() > 0 {
         outbox.wake.wake();
     }
@@ -139,8 +144,10 @@ async fn write_events(txn: &DatabaseTransaction, log: &Log, outbox: &Shared) -> 
     if events.is_empty() {
         return Ok(());
     }
+    failpoint!("writer::flush::before");
     let events: Vec<&Envelope> = events.iter().map(|event| &**event).collect();
     flush::write(txn, outbox, &events, flush::Mode { strict: log.is_strict(), inside: true }).await?;
+    failpoint!("writer::flush::after");
     log.flushed(events.len());
     Ok(())
 }
