@@ -13,6 +13,7 @@ mod blocked;
 mod cancel;
 mod delivery;
 mod failpoints;
+mod hints;
 mod ordering;
 mod outage;
 mod random;

@@ -2,6 +2,7 @@
 
 mod due;
 mod handover;
+mod hints;
 mod once;
 mod slow;
 
