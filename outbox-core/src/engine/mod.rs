@@ -223,7 +223,7 @@ impl Engine {
             Event::Reported(token, outcome) => self.reported(now, token, outcome),
             Event::Checked(answer) => self.checked(now, &answer),
             Event::Woken => {
-                self.pace.active(now);
+                self.pace.hinted(now);
                 self.reading.woken(now);
             }
             Event::Stop { deadline } => self.stop(deadline),

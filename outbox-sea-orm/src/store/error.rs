@@ -5,7 +5,7 @@ use outbox_migration::CheckError;
 use sea_orm::DbErr;
 
 /// For `map_err`: what the store was doing.
-pub(super) fn during(doing: &'static str) -> impl Fn(DbErr) -> StoreError + Copy {
+pub(crate) fn during(doing: &'static str) -> impl Fn(DbErr) -> StoreError + Copy {
     move |error| StoreError::new(kind(&error), doing, error)
 }
 

@@ -10,6 +10,7 @@ use super::error::during;
 use super::row::{Cells, body, body_of, number};
 use super::sql::marks;
 use super::{Inner, execute, query};
+use crate::failpoint::failpoint;
 
 const DOING: &str = "moving scheduled events";
 
@@ -131,7 +132,10 @@ impl Inner {
             let text = format!("DELETE FROM {} WHERE id IN ({})", self.sql.scheduled, marks(ids.len()));
             execute(&txn, self.sql.statement(&text, ids), DOING).await?;
         }
-        txn.commit().await.map_err(during(DOING))
+        failpoint!("store::promote::before_commit", DOING);
+        txn.commit().await.map_err(during(DOING))?;
+        failpoint!("store::promote::after_commit", DOING);
+        Ok(())
     }
 
     /// MariaDB: shows readers, until the transaction ends, that numbers may be allocated in it.

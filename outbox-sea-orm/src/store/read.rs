@@ -14,6 +14,7 @@ use super::error::during;
 use super::row::{Cells, message_of, number};
 use super::sql::marks;
 use super::{Inner, query};
+use crate::failpoint::failpoint;
 
 const DOING: &str = "reading events";
 
@@ -32,6 +33,7 @@ impl Inner {
             }
             None => self.read_all(&self.db, request, opened.binary).await?,
         };
+        failpoint!("store::read::after", DOING);
         let (mut lanes, server) = found;
         let mut decided = mark.decided;
         if self.sql.backend == DbBackend::MySql {

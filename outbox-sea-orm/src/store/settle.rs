@@ -14,6 +14,7 @@ use super::error::during;
 use super::row::{Cells, body, body_of, errors, number, rejections};
 use super::sql::{Column, WHICH, clip, hex, micros};
 use super::{Inner, execute, query};
+use crate::failpoint::failpoint;
 
 const DOING: &str = "settling";
 
@@ -77,7 +78,9 @@ impl Inner {
         for gone in gone.chunks(MOST) {
             self.remove(&txn, gone, DOING).await?;
         }
+        failpoint!("store::settle::before_commit", DOING);
         txn.commit().await.map_err(during(DOING))?;
+        failpoint!("store::settle::after_commit", DOING);
         Ok(reply)
     }
 
@@ -141,6 +144,7 @@ impl Inner {
         }
         if !parking.is_empty() {
             self.park(txn, &parking).await?;
+            failpoint!("store::park", DOING);
         }
         Ok(gone)
     }

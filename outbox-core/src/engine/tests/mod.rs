@@ -3,6 +3,7 @@
 mod due;
 mod failover;
 mod handover;
+mod hints;
 mod once;
 mod slow;
 
