@@ -97,7 +97,7 @@ on_databases! { [postgres, mariadb]
         let error = txn.commit().await.unwrap_err();
         assert!(matches!(OutboxError::of(&error), Some(OutboxError::Broken { breach: Breach::FlushFailed })));
         // Seen through another pool: after a cancelled prepared statement sqlx waits for MariaDB for ever.
-        let seer = db.connect().await;
+        let seer = db.owner().await;
         if seer.get_database_backend() == DbBackend::MySql {
             // It has let go of the gate.
             seer.execute_unprepared("SELECT slot FROM outbox_gate FOR UPDATE").await.unwrap();

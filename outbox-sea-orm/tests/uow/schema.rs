@@ -7,7 +7,7 @@ use outbox_sea_orm::migration::{CheckError, Options, OutboxMigrator};
 use outbox_sea_orm::{CommitOutcome, OutboxError, commit_outcome};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 
-use crate::fixtures::{Db, Seen, Thing, both, number, put};
+use crate::fixtures::{Db, Seen, Thing, both, put};
 
 /// Drops the tables and makes them again with so many shards, beside whoever uses them.
 async fn remake(db: &Db, shards: u16) {
@@ -114,7 +114,7 @@ on_every_database! {
                 plain.rollback().await.unwrap();
             }
             assert_eq!(db.seen().await, Seen::both(&[]));
-            assert_eq!(number(outbox.inner(), "SELECT COUNT(*) FROM outbox_scheduled").await, 0);
+            assert_eq!(db.number("SELECT COUNT(*) FROM outbox_scheduled").await, 0);
             // One that is made anew asks the tables as they are now.
             let outbox = db.outbox().await;
             let txn = outbox.begin().await.unwrap();
