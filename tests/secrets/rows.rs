@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbox_core::MemoryPublisher;
-use outbox_core::store::Store;
+use outbox_core::store::{Admin, Store};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::{Migrator, Options, OutboxMigrator};
 use outbox_tests::ledger::Entered;
@@ -31,11 +31,14 @@ on_every_database! {
             db.connection().execute_unprepared(&sql).await.unwrap();
         }
         let processor = outbox.processor(MemoryPublisher::new()).spawn().unwrap();
-        let noticed = || async { processor.snapshot().await.is_some_and(|snapshot| snapshot.database_fails) };
-        eventually(DEADLINE, noticed).await;
+        let store = outbox.store();
+        eventually(DEADLINE, || async { store.dead_letters(None, 10).await.unwrap().len() == 3 }).await;
+        for letter in store.dead_letters(None, 10).await.unwrap() {
+            shown.debug(&(&letter, &letter.reason, &letter.rejections));
+        }
         shown.debug(&processor.snapshot().await);
         shown.debug(&processor.shutdown().await);
-        shown.check(&["Snapshot"], &["headers that break"]);
+        shown.check(&["headers break"], &["an event cannot be read and is dead"]);
     }
 
     /// PostgreSQL quotes a row that a check refuses, in the details of its error.

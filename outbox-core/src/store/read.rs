@@ -102,4 +102,7 @@ pub struct Row {
     pub retry_in: Option<Duration>,
     /// Whether its key is parked.
     pub parked: bool,
+    /// Why it cannot be published as it is: the row cannot be understood, and the message has what could be. The
+    /// event goes to the dead letters, with this as the reason, which says nothing of what is in it.
+    pub unreadable: Option<String>,
 }

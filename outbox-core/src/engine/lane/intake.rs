@@ -4,11 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Change, Fate, Key, Lane, Topics, after};
+use crate::retry::{OnDeath, RetryRules, Verdict};
 use crate::store::{LaneRows, Row};
 
 impl Lane {
     /// Takes in what a read found. `decided` is the store's mark.
-    pub(in crate::engine) fn take_in(&mut self, now: Instant, found: LaneRows, decided: i64, topics: &mut Topics) {
+    pub(in crate::engine) fn take_in(
+        &mut self,
+        now: Instant,
+        found: LaneRows,
+        decided: i64,
+        topics: &mut Topics,
+        policies: &RetryRules,
+    ) {
         if self.fresh {
             self.generation = found.generation;
             self.fresh = false;
@@ -18,7 +26,9 @@ impl Lane {
         }
         let mut cursor = found.revisited.last().filter(|_| found.more_revisited).map(|row| row.message.seq + 1);
         for row in found.revisited {
-            self.take_revisited(now, row, topics);
+            if let Some(row) = self.bury(row, policies) {
+                self.take_revisited(now, row, topics);
+            }
         }
         if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
             cursor = None; // found
@@ -28,7 +38,9 @@ impl Lane {
         }
         let last = found.rows.last().map(|row| row.message.seq);
         for row in found.rows {
-            self.take(now, row, topics);
+            if let Some(row) = self.bury(row, policies) {
+                self.take(now, row, topics);
+            }
         }
         self.hungry = found.more;
         self.decided = decided;
@@ -37,6 +49,26 @@ impl Lane {
         self.mark = self.mark.max(decided.min(complete));
         self.front = self.front.max(self.mark);
         self.passed = self.passed.split_off(&(self.mark + 1));
+    }
+
+    /// Gives a row back that can be understood. Another is dead at once: no publisher could do anything about it.
+    fn bury(&mut self, row: Row, policies: &RetryRules) -> Option<Row> {
+        let Some(problem) = row.unreadable.as_ref().filter(|_| !row.parked) else { return Some(row) };
+        let message = Arc::new(row.message);
+        self.front = self.front.max(message.seq);
+        if self.tracked.contains(&message.seq) {
+            return None;
+        }
+        // As if it were the last attempt.
+        let then = policies.verdict(&message, u32::MAX, 0.0);
+        let park = matches!(then, Verdict::Dead(OnDeath::ParkKey)) && message.envelope.key.is_some();
+        let error = format!("the row cannot be understood: {problem}");
+        tracing::error!(id = %message.id(), shard = %message.shard, seq = message.seq, error, "an event cannot be read and is dead");
+        self.passed.remove(&message.seq);
+        self.tracked.insert(message.seq);
+        let fate = Fate::Dead { attempts: message.attempts.saturating_add(1), error, park };
+        self.reject(Key::of(&message), &[message], fate);
+        None
     }
 
     fn take(&mut self, now: Instant, row: Row, topics: &mut Topics) {
