@@ -32,6 +32,7 @@ mod kafka;
 pub mod ledger;
 mod own_server;
 mod program;
+mod rights;
 mod roles;
 mod server;
 

@@ -200,7 +200,7 @@ impl Engine {
                 bytes += row.message.size();
             }
             let generation = lane.generation;
-            lane.take_in(now, found, reply.decided, &mut self.topics);
+            lane.take_in(now, found, reply.decided, &mut self.topics, &self.config.retry);
             if lane.generation != generation {
                 // What was admitted to probe a topic is gone with everything else.
                 self.topics.forget_shard(now, shard);

@@ -244,7 +244,12 @@ impl Tables {
         let retry_in = row.not_before.and_then(|at| at.checked_sub(self.now)).filter(|wait| !wait.is_zero());
         let parked = row.envelope.order_key().is_some_and(|key| self.parked.contains(&key));
         let (envelope, shard) = (row.envelope.clone(), row.shard);
-        Row { message: Message { envelope, seq, shard, attempts: row.attempts, origin: row.origin }, retry_in, parked }
+        Row {
+            message: Message { envelope, seq, shard, attempts: row.attempts, origin: row.origin },
+            retry_in,
+            parked,
+            unreadable: None,
+        }
     }
 
     fn settle(&mut self, request: SettleRequest) -> SettleReply {

@@ -73,10 +73,10 @@ impl Inner {
         let mut values = Vec::new();
         let is_one = self.sql.is_one_of("s.shard", shards, &mut values);
         let text = format!(
-            "SELECT f.due_at, f.id, f.shard, f.due_at - {} FROM {} s CROSS JOIN LATERAL (\
+            "SELECT f.due_at, f.id, f.shard, {} FROM {} s CROSS JOIN LATERAL (\
              SELECT p.due_at, p.id, p.shard FROM {} p WHERE p.shard = s.shard ORDER BY p.due_at, p.id LIMIT {limit}) f \
              WHERE {is_one} ORDER BY f.due_at, f.id LIMIT {limit}",
-            self.sql.now(),
+            self.sql.until("f.due_at"),
             self.sql.shard,
             self.sql.scheduled,
         );
@@ -86,9 +86,9 @@ impl Inner {
     fn first_union(&self, shards: &[i16], limit: i64) -> (String, Vec<Value>) {
         // In a subquery, which SQLite needs for an order of its own.
         let part = format!(
-            "SELECT * FROM (SELECT due_at, id, shard, due_at - {} AS wait FROM {} \
+            "SELECT * FROM (SELECT due_at, id, shard, {} AS wait FROM {} \
              WHERE shard = ? ORDER BY due_at, id LIMIT ?) s",
-            self.sql.now(),
+            self.sql.until("due_at"),
             self.sql.scheduled
         );
         let parts = vec![part; shards.len()];

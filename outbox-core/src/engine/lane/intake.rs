@@ -5,11 +5,19 @@ use std::time::Instant;
 
 use super::{Change, Fate, Key, Lane, Topics, after};
 use crate::message::Message;
+use crate::retry::{OnDeath, RetryRules, Verdict};
 use crate::store::{LaneRows, Row};
 
 impl Lane {
     /// Takes in what a read found. `decided` is the store's mark.
-    pub(in crate::engine) fn take_in(&mut self, now: Instant, found: LaneRows, decided: i64, topics: &mut Topics) {
+    pub(in crate::engine) fn take_in(
+        &mut self,
+        now: Instant,
+        found: LaneRows,
+        decided: i64,
+        topics: &mut Topics,
+        policies: &RetryRules,
+    ) {
         if self.fresh {
             self.generation = found.generation;
             self.fresh = false;
@@ -19,7 +27,9 @@ impl Lane {
         }
         let mut cursor = found.revisited.last().filter(|_| found.more_revisited).map(|row| row.message.seq + 1);
         for row in found.revisited {
-            self.take_revisited(now, row, topics);
+            if let Some(row) = self.bury(now, row, policies) {
+                self.take_revisited(now, row, topics);
+            }
         }
         if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
             cursor = None; // found
@@ -29,7 +39,9 @@ impl Lane {
         }
         let last = found.rows.last().map(|row| row.message.seq);
         for row in found.rows {
-            self.take(now, row, topics);
+            if let Some(row) = self.bury(now, row, policies) {
+                self.take(now, row, topics);
+            }
         }
         self.hungry = found.more;
         self.decided = decided;
@@ -38,6 +50,26 @@ impl Lane {
         self.mark = self.mark.max(decided.min(complete));
         self.front = self.front.max(self.mark);
         self.passed = self.passed.split_off(&(self.mark + 1));
+    }
+
+    /// Gives a row back that can be understood. Another is dead at once: no publisher could do anything about it.
+    fn bury(&mut self, now: Instant, row: Row, policies: &RetryRules) -> Option<Row> {
+        let Some(problem) = row.unreadable.as_ref().filter(|_| !row.parked) else { return Some(row) };
+        let message = Arc::new(row.message);
+        self.front = self.front.max(message.seq);
+        if self.has(now, &message) {
+            return None;
+        }
+        // As if it were the last attempt.
+        let then = policies.verdict(&message, u32::MAX, 0.0);
+        let park = matches!(then, Verdict::Dead(OnDeath::ParkKey)) && message.envelope.key.is_some();
+        let error = format!("the row cannot be understood: {problem}");
+        tracing::error!(id = %message.id(), shard = %message.shard, seq = message.seq, error, "an event cannot be read and is dead");
+        self.passed.remove(&message.seq);
+        self.tracked.insert(message.seq, message.id());
+        let fate = Fate::Dead { attempts: message.attempts.saturating_add(1), error, park };
+        self.reject(Key::of(&message), &[message], fate);
+        None
     }
 
     fn take(&mut self, now: Instant, row: Row, topics: &mut Topics) {
