@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::fault::Fault;
+use crate::figures::Figures;
 
 /// Written while faults happen, read at the end.
 #[derive(Debug, Default)]
@@ -27,11 +28,22 @@ pub(crate) struct Past {
     pub(crate) fault: Fault,
     pub(crate) from: i64,
     pub(crate) to: i64,
+    /// Whether it happened to anybody. A trap may have found nobody.
+    pub(crate) struck: bool,
+}
+
+impl Happened {
+    /// How much has happened to whom, without what is counted elsewhere.
+    pub(crate) fn figures(&self) -> Figures {
+        let mut figures = Figures::default();
+        self.faults.iter().filter(|past| past.struck).for_each(|past| figures.count(past.fault));
+        figures
+    }
 }
 
 impl History {
-    pub(crate) fn fault(&self, fault: Fault, from: i64) {
-        self.write().faults.push(Past { fault, from, to: now() });
+    pub(crate) fn fault(&self, fault: Fault, from: i64, struck: bool) {
+        self.write().faults.push(Past { fault, from, to: now(), struck });
     }
 
     pub(crate) fn killed(&self) {
@@ -48,6 +60,10 @@ impl History {
 
     pub(crate) fn complain(&self, complaint: String) {
         self.write().complaints.push(complaint);
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        self.write().figures()
     }
 
     pub(crate) fn read(&self) -> Happened {

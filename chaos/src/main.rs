@@ -7,6 +7,7 @@
 
 mod cli;
 mod fault;
+mod figures;
 mod history;
 mod judge;
 mod logs;
@@ -18,6 +19,7 @@ mod repeats;
 mod report;
 mod run;
 mod stage;
+mod sum;
 mod workload;
 
 use std::process::ExitCode;
@@ -41,6 +43,15 @@ async fn start() -> anyhow::Result<ExitCode> {
         Task::Processor => {
             logs::write();
             outbox_tests::run_processor(profile::kafka, profile::processor).await;
+        }
+        Task::Sum { reports, least } => {
+            let sum = sum::Sum::of(&reports)?;
+            println!("{sum}");
+            let missing = least.map(|least| sum.figures().missing(least)).unwrap_or_default();
+            if !missing.is_empty() {
+                println!("\nnot enough: {}", missing.join(", "));
+            }
+            return Ok(if sum.holds() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Task::Run(options) => {
             let report = run::run(&options).await?;

@@ -19,11 +19,16 @@ use crate::stage::Stage;
 /// How long a trap waits for somebody to go into it.
 const TRAP: Duration = Duration::from_secs(5);
 
-/// Goes through the periods until `length` is over, and returns when everything is healed. `tell` hears of each fault.
-pub(crate) async fn carry_out(stage: &Arc<Stage>, plan: Vec<Period>, length: Duration, tell: fn(&str)) {
+/// Goes through the periods until it is enough, and returns when everything is healed. `tell` hears of each fault.
+pub(crate) async fn carry_out(
+    stage: &Arc<Stage>,
+    plan: impl Iterator<Item = Period>,
+    is_enough: impl Fn(Duration) -> bool,
+    tell: fn(&str),
+) {
     let start = Instant::now();
     for period in plan {
-        if start.elapsed() >= length {
+        if is_enough(start.elapsed()) {
             break;
         }
         let end = tokio::time::sleep(period.length);
@@ -34,10 +39,11 @@ pub(crate) async fn carry_out(stage: &Arc<Stage>, plan: Vec<Period>, length: Dur
                 tokio::time::sleep(after).await;
                 tell(&format!("{:6.1} s  {fault}", start.elapsed().as_secs_f32()));
                 let from = history::now();
-                if let Err(error) = happen(&stage, fault).await {
+                let struck = happen(&stage, fault).await.unwrap_or_else(|error| {
                     stage.history.complain(format!("{fault}: {error:#}"));
-                }
-                stage.history.fault(fault, from);
+                    false
+                });
+                stage.history.fault(fault, from, struck);
             });
         }
         while let Some(done) = faults.join_next().await {
@@ -49,8 +55,8 @@ pub(crate) async fn carry_out(stage: &Arc<Stage>, plan: Vec<Period>, length: Dur
     }
 }
 
-/// From the beginning of a fault to its healing.
-async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
+/// From the beginning of a fault to its healing. Says whether it happened to anybody.
+async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
     match fault {
         Fault::Kill { place, absent } => {
             let mut running = stage.place(place).await;
@@ -89,15 +95,15 @@ async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
             server.crash().await;
             server.restart().await;
         }
-        Fault::PinVacuum { length } => unless_the_database_is_away(pin_vacuum(stage, length).await)?,
-        Fault::StallWriter { length } => unless_the_database_is_away(stall(stage, length).await)?,
-        Fault::Refuse => unless_the_database_is_away(refuse(stage).await)?,
-        _ => on_the_way(stage, fault).await?,
+        Fault::PinVacuum { length } => return unless_the_database_is_away(pin_vacuum(stage, length).await),
+        Fault::StallWriter { length } => return unless_the_database_is_away(stall(stage, length).await),
+        Fault::Refuse => return unless_the_database_is_away(refuse(stage).await),
+        _ => return on_the_way(stage, fault).await,
     }
-    Ok(())
+    Ok(true)
 }
 
-async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
+async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
     let proxy = fault.link().and_then(|link| stage.proxy(link)).context("no proxy")?;
     match fault {
         Fault::Reset { .. } => proxy.cut(),
@@ -120,26 +126,34 @@ async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
             tokio::time::sleep(length).await;
             proxy.slow(Duration::ZERO);
         }
-        Fault::CutAfter { bytes, .. } => proxy.cut_after(bytes),
+        Fault::CutAfter { bytes, .. } => {
+            proxy.cut_after(bytes);
+            return Ok(sprung_or_not(proxy).await);
+        }
         Fault::CutCommit { heard, .. } => {
+            // Writers set traps of their own there.
+            let before = proxy.cut_commits();
             proxy.set(if heard { Trap::CutAfterCommit } else { Trap::CutBeforeCommit });
             sprung_or_not(proxy).await;
+            return Ok(proxy.cut_commits() > before);
         }
         Fault::DropProduceResponse { nth, .. } => {
             proxy.set(Trap::DropProduceResponse(nth));
-            sprung_or_not(proxy).await;
+            return Ok(sprung_or_not(proxy).await);
         }
         _ => bail!("not on a way: {fault}"),
     }
-    Ok(())
+    Ok(true)
 }
 
-async fn sprung_or_not(proxy: &crate::proxy::Proxy) {
+async fn sprung_or_not(proxy: &crate::proxy::Proxy) -> bool {
     let start = Instant::now();
     while proxy.is_set() && start.elapsed() < TRAP {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let sprung = !proxy.is_set();
     proxy.disarm();
+    sprung
 }
 
 fn alive(process: &mut outbox_tests::ProcessorProcess) -> anyhow::Result<()> {
@@ -150,10 +164,11 @@ fn alive(process: &mut outbox_tests::ProcessorProcess) -> anyhow::Result<()> {
 }
 
 /// A crash of the database ends these too, which is no finding.
-fn unless_the_database_is_away(result: Result<(), DbErr>) -> anyhow::Result<()> {
+fn unless_the_database_is_away(result: Result<(), DbErr>) -> anyhow::Result<bool> {
     match result {
-        Err(DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)) | Ok(()) => Ok(()),
-        Err(error) if outbox_sea_orm::OutboxError::of(&error).is_some() => Ok(()),
+        Ok(()) => Ok(true),
+        Err(DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)) => Ok(false),
+        Err(error) if outbox_sea_orm::OutboxError::of(&error).is_some() => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

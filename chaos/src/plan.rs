@@ -6,6 +6,7 @@ use fastrand::Rng;
 use outbox_tests::Kind;
 
 use crate::fault::{Fault, Link, suits};
+use crate::figures::Figures;
 use crate::proxy::Direction;
 
 /// A stretch of a run. The next one begins when it is over and its faults are healed.
@@ -16,29 +17,26 @@ pub(crate) struct Period {
     pub(crate) faults: Vec<(Duration, Fault)>,
 }
 
-/// The periods of a run that lasts `length`, with so many `processors` and these kinds of faults.
+/// The periods of a run, without an end, with so many `processors` and these kinds of faults. Each comes as often
+/// beside the others as `figures` say.
 pub(crate) fn plan(
     seed: u64,
-    length: Duration,
+    figures: Figures,
     database: Kind,
     processors: usize,
     kinds: &[&'static str],
-) -> Vec<Period> {
-    let kinds = kinds.iter().copied().filter(|kind| suits(kind, database)).collect();
+) -> impl Iterator<Item = Period> {
+    let suitable = kinds.iter().copied().filter(|kind| suits(kind, database));
+    let kinds = suitable.flat_map(|kind| std::iter::repeat_n(kind, figures.weight(kind))).collect();
     let mut draw = Draw { random: Rng::with_seed(seed), kinds, bag: Vec::new(), database, processors };
-    let (mut periods, mut planned) = (Vec::new(), Duration::ZERO);
-    while planned < length {
-        let period = draw.period();
-        planned += period.length;
-        periods.push(period);
-    }
-    periods
+    std::iter::repeat_with(move || draw.period())
 }
 
 struct Draw {
     random: Rng,
+    /// Each as often as it comes among so many.
     kinds: Vec<&'static str>,
-    /// Kinds that were not drawn lately: none comes again before all others came.
+    /// What was not drawn lately: nothing comes more often before all others came.
     bag: Vec<&'static str>,
     database: Kind,
     processors: usize,
@@ -47,7 +45,7 @@ struct Draw {
 impl Draw {
     fn period(&mut self) -> Period {
         let length = self.millis(5_000, 10_000);
-        let count = if self.random.u8(..4) == 0 { 0 } else { self.random.usize(1..=4) };
+        let count = if self.random.u8(..4) == 0 { 0 } else { self.random.usize(1..=6) };
         let faults = (0..count).map(|_| (self.millis(0, 3_000), self.fault())).collect();
         Period { length, faults }
     }
@@ -122,7 +120,15 @@ mod tests {
     use super::*;
     use crate::fault::KINDS;
 
-    const LONG: Duration = Duration::from_secs(3_600);
+    /// Of a run of so many seconds, if its faults heal at once.
+    fn of(seed: u64, seconds: u64, figures: Figures) -> Vec<Period> {
+        let mut left = Duration::from_secs(seconds);
+        let in_time = move |period: &Period| {
+            left = left.saturating_sub(period.length);
+            !left.is_zero()
+        };
+        plan(seed, figures, Kind::Postgres, 3, &KINDS).take_while(in_time).collect()
+    }
 
     fn kinds(plan: &[Period]) -> HashSet<&'static str> {
         plan.iter().flat_map(|period| &period.faults).map(|(_, fault)| fault.kind()).collect()
@@ -130,8 +136,8 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_plan() {
-        assert_eq!(plan(7, LONG, Kind::Postgres, 3, &KINDS), plan(7, LONG, Kind::Postgres, 3, &KINDS));
-        assert_ne!(plan(7, LONG, Kind::Postgres, 3, &KINDS), plan(8, LONG, Kind::Postgres, 3, &KINDS));
+        assert_eq!(of(7, 3_600, Figures::FULL), of(7, 3_600, Figures::FULL));
+        assert_ne!(of(7, 3_600, Figures::FULL), of(8, 3_600, Figures::FULL));
     }
 
     #[test]
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn about_a_quarter_is_quiet() {
-        let plan = plan(1, 10 * LONG, Kind::Postgres, 3, &KINDS);
+        let plan = of(1, 36_000, Figures::FULL);
         let quiet = plan.iter().filter(|period| period.faults.is_empty()).count();
         assert!((20..30).contains(&(100 * quiet / plan.len())), "{quiet} of {}", plan.len());
     }
@@ -151,14 +157,26 @@ mod tests {
     #[test]
     fn a_few_minutes_have_everything() {
         for seed in 0..100 {
-            let plan = plan(seed, Duration::from_secs(240), Kind::Postgres, 3, &KINDS);
-            assert_eq!(kinds(&plan).len(), KINDS.len(), "seed {seed}");
+            assert_eq!(kinds(&of(seed, 300, Figures::FULL)).len(), KINDS.len(), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn kinds_come_as_often_as_the_figures_say() {
+        for figures in [Figures::CI, Figures::FULL] {
+            let mut drawn = Figures::default();
+            let plan = of(1, 36_000, figures);
+            plan.iter().flat_map(|period| &period.faults).for_each(|(_, fault)| drawn.count(*fault));
+            let share = |part: u64, of: u64| 100 * part / of;
+            let wanted = share(figures.pauses, figures.kills);
+            assert!(share(drawn.pauses, drawn.kills).abs_diff(wanted) <= 15, "{drawn:?}");
+            assert!(drawn.missing(Figures { commits: 0, events: 0, ..Figures::CI }).is_empty(), "{drawn:?}");
         }
     }
 
     #[test]
     fn a_file_has_no_server_and_no_network() {
-        let plan = plan(1, LONG, Kind::Sqlite, 1, &KINDS);
+        let plan: Vec<_> = plan(1, Figures::FULL, Kind::Sqlite, 1, &KINDS).take(1_000).collect();
         let mut faults = plan.iter().flat_map(|period| &period.faults);
         assert!(faults.all(|(_, fault)| fault.link().is_none_or(|link| matches!(link, Link::Kafka(_)))));
         let missing: HashSet<_> = KINDS.iter().copied().filter(|kind| !kinds(&plan).contains(kind)).collect();

@@ -6,12 +6,12 @@ use outbox_core::RetryPolicy;
 use outbox_core::processor::ProcessorBuilder;
 use outbox_kafka::KafkaPublisherBuilder;
 
-/// Aggregates; one of them gets a fifth of the events.
+/// Aggregates; one of them gets a tenth of the transactions.
 pub(crate) const KEYS: usize = 200;
 pub(crate) const PARTITIONS: i32 = 6;
-pub(crate) const WRITERS: usize = 8;
+pub(crate) const WRITERS: usize = 12;
 /// Between two transactions of a writer, at most.
-pub(crate) const PAUSE: Duration = Duration::from_millis(30);
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// What a processor may have published and not settled, and so repeat.
 pub(crate) const WINDOW: u64 = 500;

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn time_in_which_something_is_broken_does_not_count() {
-        let fault = |from, to| Past { fault: Fault::CrashKafka, from, to };
+        let fault = |from, to| Past { fault: Fault::CrashKafka, from, to, struck: true };
         assert_eq!(after(1_000, &[]), 1_000 + AFTER);
         // One that is over, one at the same time, two that overlap, and one that comes too late.
         let faults =

@@ -8,6 +8,7 @@ use anyhow::Context;
 use sea_orm::{ConnectionTrait, Statement};
 
 use crate::cli::Options;
+use crate::figures::Figures;
 use crate::judge::{collect, judge};
 use crate::report::{Report, Setup};
 use crate::stage::Stage;
@@ -19,11 +20,16 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     println!("the processors' logs are in {}", folder.display());
     let processors = options.processors();
     let stage = Arc::new(Stage::set(options.database, processors, &folder).await?);
-    let plan = plan::plan(options.seed, options.length, options.database, processors, &options.kinds);
+    let shares = options.least.unwrap_or(Figures::FULL);
+    let plan = plan::plan(options.seed, shares, options.database, processors, &options.kinds);
 
     let began = Instant::now();
     let workload = Workload::start(&stage, options.seed);
-    nemesis::carry_out(&stage, plan, options.length, |line| println!("{line}")).await;
+    let is_enough = |lasted| {
+        let so_far = || Figures { events: workload.committed(), ..stage.figures() };
+        lasted >= options.length || options.least.is_some_and(|least| so_far().missing(least).is_empty())
+    };
+    nemesis::carry_out(&stage, plan, is_enough, |line| println!("{line}")).await;
     stage.heal();
     let claims = workload.stop().await?;
     let lasted = began.elapsed();
@@ -43,6 +49,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
         processors,
         processors_started: stage.processors_started(),
         drain_limit: options.drain,
+        figures: Figures { events: evidence.ledger.len() as u64, ..stage.figures() },
+        least: options.least.unwrap_or_default(),
     };
     Ok(Report::new(&setup, &evidence, &judge(&evidence)))
 }

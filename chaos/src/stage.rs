@@ -14,6 +14,7 @@ use outbox_tests::{Kafka, Kind, OwnServer, ProcessorProcess, Server, TestDatabas
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::fault::Link;
+use crate::figures::Figures;
 use crate::history::History;
 use crate::profile::{KEYS, PARTITIONS, SHUTDOWN, WRITERS};
 use crate::proxy::{Protocol, Proxy};
@@ -123,6 +124,12 @@ impl Stage {
             Link::Database(place) => self.places[place].database.as_ref(),
             Link::Kafka(place) => Some(&self.places[place].kafka),
         }
+    }
+
+    /// How much has happened, but for the events.
+    pub(crate) fn figures(&self) -> Figures {
+        let ways = self.places.iter().filter_map(|place| place.database.as_ref()).chain(&self.writers);
+        Figures { commits: ways.map(Proxy::cut_commits).sum(), ..self.history.figures() }
     }
 
     pub(crate) async fn database_server(&self) -> Option<MutexGuard<'_, OwnServer>> {

@@ -57,6 +57,8 @@ struct Shared {
     trap: Mutex<Option<Trap>>,
     /// Bytes that may still pass before all links are cut.
     allowance: AtomicU64,
+    /// How often a connection was cut at COMMIT.
+    cut_commits: AtomicU64,
 }
 
 /// What links suffer at the moment.
@@ -93,6 +95,7 @@ impl Proxy {
             weather: watch::Sender::default(),
             trap: Mutex::default(),
             allowance: AtomicU64::new(u64::MAX),
+            cut_commits: AtomicU64::new(0),
         });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared })
@@ -136,9 +139,14 @@ impl Proxy {
         *self.shared.trap() = Some(trap);
     }
 
-    /// Whether a trap is still waiting.
+    /// Whether a trap, or the end of an allowance, is still waiting.
     pub(crate) fn is_set(&self) -> bool {
-        self.shared.trap().is_some()
+        self.shared.trap().is_some() || self.shared.allowance.load(Ordering::SeqCst) != u64::MAX
+    }
+
+    /// How many connections went into a trap at COMMIT, since the beginning.
+    pub(crate) fn cut_commits(&self) -> u64 {
+        self.shared.cut_commits.load(Ordering::Relaxed)
     }
 
     /// What was held in this direction goes on its way.

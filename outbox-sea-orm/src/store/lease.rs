@@ -73,8 +73,9 @@ impl Inner {
     async fn living(&self, txn: &DatabaseTransaction) -> Result<Vec<(Uuid, Reach)>, StoreError> {
         let (table, now) = (&self.sql.processor, self.sql.now());
         let text = format!(
-            "SELECT id, reach, CASE WHEN alive_until > {now} THEN 1 ELSE 0 END, \
-             CASE WHEN alive_until < {now} - ? THEN 1 ELSE 0 END FROM {table}"
+            "SELECT id, reach, CASE WHEN {} THEN 1 ELSE 0 END, \
+             CASE WHEN alive_until < {now} - ? THEN 1 ELSE 0 END FROM {table}",
+            self.sql.lasts("alive_until")
         );
         let (mut living, mut forgotten) = (Vec::new(), Vec::new());
         for row in query(txn, self.sql.statement(&text, [micros(REMEMBERED).into()]), DOING).await? {
@@ -100,10 +101,10 @@ impl Inner {
 
     /// All shards, without a lock: what is done about them is checked again under one.
     async fn overview(&self, conn: &impl ConnectionTrait) -> Result<Vec<Seen>, StoreError> {
-        let (table, now) = (&self.sql.shard, self.sql.now());
         let text = format!(
-            "SELECT shard, owner, CASE WHEN owner IS NULL OR lease_until <= {now} THEN 1 ELSE 0 END \
-             FROM {table} ORDER BY shard"
+            "SELECT shard, owner, CASE WHEN {} THEN 1 ELSE 0 END FROM {} ORDER BY shard",
+            self.free(),
+            self.sql.shard
         );
         let rows = query(conn, self.sql.statement(&text, []), DOING).await?;
         let seen = |row| {
@@ -134,6 +135,11 @@ impl Inner {
         Ok(kept)
     }
 
+    /// Whether anybody may take a shard.
+    pub(super) fn free(&self) -> String {
+        format!("(owner IS NULL OR NOT {})", self.sql.lasts("lease_until"))
+    }
+
     /// Takes free shards until the processor has `most`. Where it starts depends on who it is, so that processors
     /// that start together do not look at the same ones.
     async fn take(
@@ -150,8 +156,7 @@ impl Inner {
         while held.len() < most && !left.is_empty() {
             let (some, rest) = left.split_at(left.len().min(most - held.len()));
             left = rest;
-            let still_free = format!("(owner IS NULL OR lease_until <= {})", self.sql.now());
-            let mut taken = self.lock(txn, some, &still_free, &[], self.sql.for_update_of_the_free()).await?;
+            let mut taken = self.lock(txn, some, &self.free(), &[], self.sql.for_update_of_the_free()).await?;
             let set = format!("owner = ?, epoch = epoch + 1, lease_until = {} + ?", self.sql.now());
             self.update(txn, &taken, &set, &[me.into(), micros(request.ttl).into()]).await?;
             for lease in &mut taken {

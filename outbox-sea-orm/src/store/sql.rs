@@ -1,6 +1,7 @@
 //! What the statements have in common on three databases.
 
 use outbox_core::event::EventId;
+use outbox_core::store::LeaseRequest;
 use outbox_migration::TableNames;
 use sea_orm::{DbBackend, Statement, Value};
 
@@ -55,6 +56,13 @@ impl Sql {
                  + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)"
             }
         }
+    }
+
+    /// Whether a lease or a processor lasts, by the column that says until when. One that lasts longer than any can
+    /// was made before the clock went back: it does not, or nobody could take over for as long as the clock jumped.
+    pub(super) fn lasts(&self, until: &str) -> String {
+        let (now, longest) = (self.now(), micros(LeaseRequest::LONGEST));
+        format!("({until} > {now} AND {until} <= {now} + {longest})")
     }
 
     /// What tells these tables from others that had the same names before.
