@@ -41,6 +41,8 @@ pub(crate) struct Report {
     pub(crate) repeats_allowed: u64,
     /// When they came, in milliseconds since 1970.
     pub(crate) repeats_unexplained: Vec<i64>,
+    /// How many events were pending when the last fault was over.
+    pub(crate) backlog: i64,
     pub(crate) drained_after_seconds: Option<f32>,
     pub(crate) drain_limit_seconds: f32,
     pub(crate) complaints: Vec<String>,
@@ -77,6 +79,7 @@ pub(crate) struct Setup {
     pub(crate) processors: usize,
     pub(crate) processors_started: u32,
     pub(crate) drain_limit: Duration,
+    pub(crate) backlog: i64,
     pub(crate) figures: Figures,
     /// What was to be reached.
     pub(crate) least: Figures,
@@ -124,6 +127,7 @@ impl Report {
             repeats: verdict.repeats.len(),
             repeats_allowed: verdict.repeats_allowed,
             repeats_unexplained: verdict.unexplained.clone(),
+            backlog: setup.backlog,
             drained_after_seconds: verdict.drained.map(|time| time.as_secs_f32()),
             drain_limit_seconds: setup.drain_limit.as_secs_f32(),
             complaints: verdict.complaints.clone(),
@@ -194,7 +198,11 @@ impl fmt::Display for Report {
             self.repeats_allowed,
             self.repeats_unexplained.len()
         )?;
-        writeln!(f, "{:<12}drained {drained} after the last fault, of {:.0} s", "liveness", self.drain_limit_seconds)?;
+        writeln!(
+            f,
+            "{:<12}{} events pending after the last fault, drained {drained} later, of {:.0} s",
+            "liveness", self.backlog, self.drain_limit_seconds
+        )?;
         for complaint in &self.complaints {
             writeln!(f, "complaint: {complaint}")?;
         }
@@ -233,6 +241,7 @@ pub(crate) mod tests {
             processors: 3,
             processors_started: 5,
             drain_limit: Duration::from_secs(30),
+            backlog: 0,
             figures: Figures { kills: 2, ..Figures::default() },
             least: Figures::default(),
         };

@@ -34,6 +34,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     let claims = workload.stop().await?;
     let lasted = began.elapsed();
 
+    let backlog = pending(&stage).await.unwrap_or_default();
     let drained = drain(&stage, options.drain).await;
     for place in 0..processors {
         let process = stage.place(place).await.take().context("a place without a processor")?;
@@ -49,6 +50,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
         processors,
         processors_started: stage.processors_started(),
         drain_limit: options.drain,
+        backlog,
         figures: Figures { events: evidence.ledger.len() as u64, ..stage.figures() },
         least: options.least.unwrap_or_default(),
     };
@@ -59,7 +61,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
 async fn drain(stage: &Stage, limit: Duration) -> Option<Duration> {
     let began = Instant::now();
     while began.elapsed() < limit {
-        if is_empty(stage).await == Ok(true) {
+        if pending(stage).await == Ok(0) {
             return Some(began.elapsed());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -67,11 +69,11 @@ async fn drain(stage: &Stage, limit: Duration) -> Option<Duration> {
     None
 }
 
-async fn is_empty(stage: &Stage) -> Result<bool, sea_orm::DbErr> {
+async fn pending(stage: &Stage) -> Result<i64, sea_orm::DbErr> {
     let db = stage.database.connection();
     let sql = "SELECT (SELECT COUNT(*) FROM outbox_event) + (SELECT COUNT(*) FROM outbox_scheduled)";
     let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
-    row.map_or(Ok(false), |row| Ok(row.try_get_by_index::<i64>(0)? == 0))
+    row.ok_or_else(|| sea_orm::DbErr::Custom("no row".to_owned()))?.try_get_by_index(0)
 }
 
 fn logs_folder(options: &Options) -> anyhow::Result<PathBuf> {

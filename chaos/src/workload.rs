@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::fault::Link;
-use crate::profile::{KEYS, PAUSE, WRITERS};
+use crate::profile::{EVENTS_PER_SECOND, KEYS, WRITERS};
 use crate::proxy::Trap;
 use crate::stage::Stage;
 
@@ -96,11 +96,12 @@ async fn write(
     committed: Arc<AtomicU64>,
 ) {
     while !stop.load(Ordering::Relaxed) {
+        let (began, count) = (tokio::time::Instant::now(), random.u32(1..=10));
         let ending = Ending::draw(&mut random);
         let hot = random.u8(..10) == 0;
         let key = format!("key-{}", if hot { 0 } else { random.usize(..KEYS) });
         let entered = Arc::<Mutex<Vec<Entered>>>::default();
-        let work = transaction(Arc::clone(&stage), key, random.usize(1..=6), ending, Arc::clone(&entered));
+        let work = transaction(Arc::clone(&stage), key, count, ending, Arc::clone(&entered));
         // In a task of its own, which may panic.
         let outcome = match ending {
             Ending::Cancel { polls } => tokio::spawn(at_most(polls, work)).await,
@@ -122,8 +123,9 @@ async fn write(
             committed.fetch_add(now as u64, Ordering::Relaxed);
             claims.entries.extend(entered.iter().map(|entry| (entry.event, claim_of(entry))));
         }
-        let pause = if failed { Duration::from_millis(200) } else { PAUSE.mul_f32(random.f32()) };
-        tokio::time::sleep(pause).await;
+        let share = Duration::from_secs(WRITERS as u64) * count / EVENTS_PER_SECOND;
+        let pause = if failed { Duration::from_millis(200) } else { share.mul_f32(2.0 * random.f32()) };
+        tokio::time::sleep_until(began + pause).await;
     }
 }
 
@@ -135,7 +137,7 @@ struct Entered {
 async fn transaction(
     stage: Arc<Stage>,
     key: String,
-    count: usize,
+    count: u32,
     ending: Ending,
     entered: Arc<Mutex<Vec<Entered>>>,
 ) -> Result<Claim, DbErr> {
@@ -148,8 +150,10 @@ async fn transaction(
         note(ledger::enter(&savepoint, &stage.topic, &key, false).await?, true);
         savepoint.rollback().await?;
     }
-    for _ in 0..count {
-        note(ledger::enter(&txn, &stage.topic, &key, false).await?, false);
+    // Some one by one, some together.
+    for count in [count / 2, count - count / 2] {
+        let events = ledger::enter_all(&txn, &stage.topic, &key, count, false).await?;
+        events.into_iter().for_each(|event| note(event, false));
     }
     match ending {
         Ending::Commit | Ending::Savepoint | Ending::Cancel { .. } => txn.commit().await?,

@@ -55,21 +55,43 @@ pub async fn create(db: &DatabaseConnection, keys: usize) -> Result<(), DbErr> {
 ///
 /// What the database says.
 pub async fn enter(txn: &OutboxTransaction, topic: &str, key: &str, refused: bool) -> Result<Uuid, DbErr> {
+    let entered = enter_all(txn, topic, key, 1, refused).await?;
+    entered.first().copied().ok_or_else(|| DbErr::Custom("no entry".to_owned()))
+}
+
+/// Makes `count` entries of an aggregate at once, in three statements however many there are.
+///
+/// # Errors
+///
+/// What the database says.
+pub async fn enter_all(
+    txn: &OutboxTransaction,
+    topic: &str,
+    key: &str,
+    count: u32,
+    refused: bool,
+) -> Result<Vec<Uuid>, DbErr> {
     let backend = txn.get_database_backend();
     // Locks the aggregate until the end of the transaction: its versions are the order of commits.
-    let raise = format!("UPDATE aggregate SET version = version + 1 WHERE name = '{key}'");
+    let raise = format!("UPDATE aggregate SET version = version + {count} WHERE name = '{key}'");
     txn.execute_unprepared(&raise).await?;
     let version = Statement::from_string(backend, format!("SELECT version FROM aggregate WHERE name = '{key}'"));
     let row = txn.query_one_raw(version).await?.ok_or_else(|| DbErr::Custom(format!("no aggregate {key}")))?;
-    let version: i64 = row.try_get_by_index(0)?;
-    let id = EventId::new();
-    let entered = Entered { topic: topic.to_owned(), key: key.to_owned(), version };
-    let refusable = Refused(entered);
-    let event: &dyn OutboxEvent = if refused { &refusable } else { &refusable.0 };
-    txn.stage_event_with(event, |options| options.id(id))?;
-    let row = format!("INSERT INTO ledger VALUES ('{id}', '{key}', {version}, {})", i32::from(refused));
-    txn.execute_unprepared(&row).await?;
-    Ok(*id.as_uuid())
+    let last: i64 = row.try_get_by_index(0)?;
+    let (mut ids, mut rows) = (Vec::new(), Vec::new());
+    for version in last + 1 - i64::from(count)..=last {
+        let id = EventId::new();
+        let entered = Entered { topic: topic.to_owned(), key: key.to_owned(), version };
+        let refusable = Refused(entered);
+        let event: &dyn OutboxEvent = if refused { &refusable } else { &refusable.0 };
+        txn.stage_event_with(event, |options| options.id(id))?;
+        rows.push(format!("('{id}', '{key}', {version}, {})", i32::from(refused)));
+        ids.push(*id.as_uuid());
+    }
+    if !rows.is_empty() {
+        txn.execute_unprepared(&format!("INSERT INTO ledger VALUES {}", rows.join(", "))).await?;
+    }
+    Ok(ids)
 }
 
 /// All entries: what was committed, and nothing else.
