@@ -7,7 +7,6 @@ use super::settings::{
 };
 use crate::engine::EngineConfig;
 use crate::retry::RetryRules;
-use crate::store::LeaseRequest;
 
 /// A setting that cannot work. Its text names the variable that the value came from, or the builder method.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +84,7 @@ impl Config {
         self.within(CONCURRENCY, self.concurrency, 1, 1_000)?;
         self.within(MAX_HELD, self.most_held, 1, 10_000_000)?;
         let (ms, second, hour) = (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(3600));
-        self.within(LEASE, self.lease, second, LeaseRequest::LONGEST)?;
+        self.within(LEASE, self.lease, second, hour)?;
         self.within(SETTLE_DELAY, self.settle_delay, Duration::ZERO, self.lease / 10)?;
         self.within(SHUTDOWN_DEADLINE, self.shutdown_deadline, Duration::ZERO, hour)?;
         let [busy, calm, idle] = self.poll;

@@ -60,8 +60,7 @@ pub struct LeaseRequest {
     pub processor: Uuid,
     /// A name for people.
     pub name: String,
-    /// How long the leases and the processor itself count as alive, from now on the database's clock. At most
-    /// [`LONGEST`](Self::LONGEST).
+    /// How long the leases and the processor itself count as alive, from now on the database's clock.
     pub ttl: Duration,
     /// Leases to give up.
     pub release: Vec<Lease>,
@@ -79,10 +78,6 @@ pub struct LeaseRequest {
 }
 
 impl LeaseRequest {
-    /// The longest `ttl`: 1 hour. A lease that seems to last longer was taken before the database's clock went back, and
-    /// a store counts it as one that has run out.
-    pub const LONGEST: Duration = Duration::from_secs(3_600);
-
     /// How many of so many shards the processor should own beside the `living`, among which no guest is.
     #[must_use]
     pub fn fair_share(&self, shards: usize, living: &[(Uuid, Reach)]) -> usize {

@@ -1,7 +1,6 @@
 //! What the statements have in common on three databases.
 
 use outbox_core::event::EventId;
-use outbox_core::store::LeaseRequest;
 use outbox_migration::TableNames;
 use sea_orm::{DbBackend, Statement, Value};
 
@@ -58,11 +57,12 @@ impl Sql {
         }
     }
 
-    /// Whether a lease or a processor lasts, by the column that says until when. One that lasts longer than any can
-    /// was made before the clock went back: it does not, or nobody could take over for as long as the clock jumped.
-    pub(super) fn lasts(&self, until: &str) -> String {
-        let (now, longest) = (self.now(), micros(LeaseRequest::LONGEST));
-        format!("({until} > {now} AND {until} <= {now} + {longest})")
+    /// Whether a lease or a processor lasts, by its column that says until when. One that is to last for more than twice
+    /// its length was made before the clock went back, by more than it is long: it has run out, or nobody could take
+    /// over for as long as the clock jumped. `of` is the table's alias with a dot, if it has one.
+    pub(super) fn lasts(&self, of: &str, until: &str) -> String {
+        let now = self.now();
+        format!("({of}{until} > {now} AND {of}{until} <= {now} + 2 * {of}lease)")
     }
 
     /// What tells these tables from others that had the same names before.

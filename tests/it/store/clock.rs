@@ -10,21 +10,21 @@ use super::fixture::Outboxed;
 use super::owner::{LONG, Owner, lease};
 
 on_every_database! {
-    /// The clock went back by a day while nobody renewed: leases and processors of the day that was seem to last for
-    /// one more. No lease is that long, so the one who had it is not waited for.
+    /// The clock went back while nobody renewed: leases and processors seem to last for as much longer. That is more than
+    /// twice what they were given, so the one who had them is not waited for.
     async fn what_was_taken_before_the_clock_went_back_is_free(db: TestDatabase) {
         let outboxed = Outboxed::new(db).await;
         let gone = Owner::of(&outboxed.store, LONG).await;
-        // An hour is the longest lease.
-        for (hours, free) in [(24_i64, true), (1, true), (0, false)] {
-            let micros = hours * 3_600_000_000;
+        // A day, twice the lease, and by less than a lease.
+        for (seconds, free) in [(86_400, true), (2 * LONG.as_secs(), true), (LONG.as_secs() - 60, false)] {
+            let micros = seconds * 1_000_000;
             let later = |table, column| format!("UPDATE {table} SET {column} = {column} + {micros}");
             outboxed.execute(outboxed.db.connection(), &later("{shard}", "lease_until")).await;
             outboxed.execute(outboxed.db.connection(), &later("{processor}", "alive_until")).await;
             let stats = outboxed.store.stats().await.unwrap();
-            assert_eq!((stats.processors, stats.free_shards), if free { (0, 8) } else { (1, 0) }, "{hours} hours");
+            assert_eq!((stats.processors, stats.free_shards), if free { (0, 8) } else { (1, 0) }, "{seconds} s");
             let taken = lease(&outboxed.store, Uuid::now_v7(), LONG).await;
-            assert_eq!(taken.len(), if free { 8 } else { 0 }, "{hours} hours");
+            assert_eq!(taken.len(), if free { 8 } else { 0 }, "{seconds} s");
         }
         drop(gone);
     }

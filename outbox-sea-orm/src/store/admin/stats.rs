@@ -23,7 +23,7 @@ impl Inner {
             up_to(&self.sql.dead),
             up_to(&self.sql.parked),
             self.sql.processor,
-            self.sql.lasts("p.alive_until"),
+            self.sql.lasts("p.", "alive_until"),
             self.sql.shard,
             self.free(),
             self.sql.event,
