@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 use outbox_tests::Kind;
 
+use crate::broken::Broken;
 use crate::fault::{KINDS, suits};
 use crate::figures::Figures;
 
@@ -29,6 +30,11 @@ Usage: cargo xtask chaos [options]
 
 Adds up reports that were written with --json, and prints their table.
 
+       cargo xtask chaos --broken <name> [--minutes <number>] [--seed <number>]
+
+Puts processors with a mistake through what brings it to light, and fails when it is not found; all: one mistake after
+the other. The mistakes are listed in docs/reliability.md.
+
 It fails when a promise of docs/delivery.md was broken. The kinds of faults are listed in docs/reliability.md.
 ";
 
@@ -36,7 +42,14 @@ It fails when a promise of docs/delivery.md was broken. The kinds of faults are 
 pub(crate) enum Task {
     Help,
     /// What the suite starts as a child.
-    Processor,
+    Processor {
+        broken: Option<Broken>,
+    },
+    /// Whether the suite catches relays with mistakes.
+    Broken {
+        which: Vec<Broken>,
+        options: Options,
+    },
     Run(Options),
     /// Reports of runs, added up.
     Sum {
@@ -84,10 +97,16 @@ pub(crate) fn parse(mut parser: Parser) -> anyhow::Result<Task> {
         logs: None,
         json: None,
     };
-    let (mut minutes, mut reports) = (None, None);
+    let (mut minutes, mut reports, mut which) = (None, None, Vec::new());
     while let Some(arg) = parser.next()? {
         match arg {
-            Arg::Value(word) if word == "processor" => return Ok(Task::Processor),
+            Arg::Value(word) if word == "processor" => {
+                let broken = match parser.next()? {
+                    Some(_) => Broken::named(&parser.value()?.string()?),
+                    None => None,
+                };
+                return Ok(Task::Processor { broken });
+            }
             Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
             Arg::Long("minutes") => {
                 let number: f64 = parser.value()?.parse()?;
@@ -106,6 +125,7 @@ pub(crate) fn parse(mut parser: Parser) -> anyhow::Result<Task> {
             Arg::Long("at-least") => {
                 options.least = Some(Figures::parse(&parser.value()?.string()?).context("--at-least")?);
             }
+            Arg::Long("broken") => which = broken(&parser.value()?.string()?)?,
             Arg::Long("sum") => reports = Some(parser.values()?.map(PathBuf::from).collect()),
             Arg::Long("only") => options.kinds = kinds(&parser.value()?.string()?)?,
             Arg::Long("drain") => options.drain = Duration::from_secs(parser.value()?.parse()?),
@@ -116,6 +136,11 @@ pub(crate) fn parse(mut parser: Parser) -> anyhow::Result<Task> {
     }
     if let Some(reports) = reports {
         return Ok(Task::Sum { reports, least: options.least });
+    }
+    if !which.is_empty() {
+        // Each with what brings its mistake to light.
+        options.length = Duration::from_secs_f64(minutes.unwrap_or(0.2) * 60.0);
+        return Ok(Task::Broken { which, options });
     }
     let minutes = minutes.unwrap_or(if options.least.is_some() { 7.0 } else { 3.0 });
     options.length = Duration::from_secs_f64(minutes * 60.0);
@@ -133,6 +158,17 @@ pub(crate) fn parse(mut parser: Parser) -> anyhow::Result<Task> {
         impossible.join(" and no ")
     );
     Ok(Task::Run(options))
+}
+
+fn broken(name: &str) -> anyhow::Result<Vec<Broken>> {
+    if name == "all" {
+        return Ok(Broken::ALL.to_vec());
+    }
+    let named = Broken::named(name).map(|broken| vec![broken]);
+    named.with_context(|| {
+        let names = Broken::ALL.map(Broken::name).join(", ");
+        format!("--broken: there is no {name:?}; there are all, {names}")
+    })
 }
 
 fn kinds(names: &str) -> anyhow::Result<Vec<&'static str>> {
@@ -167,6 +203,20 @@ mod tests {
             panic!("not a sum");
         };
         assert_eq!((reports.len(), least), (2, Some(Figures::CI)));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let Task::Broken { which, options } = parsed(&["--broken", "cursor"]).unwrap() else { panic!("not a trial") };
+        assert_eq!((which, options.length), (vec![Broken::Cursor], Duration::from_secs(12)));
+        let Task::Broken { which, .. } = parsed(&["--broken", "all"]).unwrap() else { panic!("not a trial") };
+        assert_eq!(which, Broken::ALL);
+        assert!(parsed(&["--broken", "nothing"]).is_err());
+        let Task::Processor { broken } = parsed(&["processor", "--broken", "no-fence"]).unwrap() else {
+            panic!("not a processor");
+        };
+        assert_eq!(broken, Some(Broken::NoFence));
+        assert!(matches!(parsed(&["processor"]).unwrap(), Task::Processor { broken: None }));
     }
 
     #[test]

@@ -15,8 +15,11 @@ pub(crate) struct History(Mutex<Happened>);
 pub(crate) struct Happened {
     pub(crate) faults: Vec<Past>,
     pub(crate) kills: Vec<i64>,
-    /// Of a database that may lose the last settles.
-    pub(crate) database_crashes: Vec<i64>,
+    /// Of a database that may lose the last settles, each with the time since which its clock may have kept it from
+    /// writing them.
+    pub(crate) database_crashes: Vec<(i64, i64)>,
+    /// When the database's clock was moved.
+    clock_moved: Option<i64>,
     /// Since when a processor was stopping, and how many events it left without an outcome.
     pub(crate) stops: Vec<(i64, u64)>,
     /// What must never happen, in words.
@@ -51,7 +54,15 @@ impl History {
     }
 
     pub(crate) fn database_crashes(&self) {
-        self.write().database_crashes.push(now());
+        let mut happened = self.write();
+        let since = happened.clock_moved.take().unwrap_or_else(now);
+        happened.database_crashes.push((now(), since));
+    }
+
+    /// PostgreSQL's background writer goes by the clock: one that went back keeps it from writing, until it is started
+    /// anew.
+    pub(crate) fn clock_moved(&self) {
+        self.write().clock_moved.get_or_insert_with(now);
     }
 
     pub(crate) fn stopped(&self, asked: SystemTime, abandoned: u64) {

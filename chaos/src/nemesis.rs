@@ -5,16 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use outbox_sea_orm::Outbox;
-use outbox_tests::{Kind, ledger};
+use outbox_testkit::ledger;
+use outbox_tests::Kind;
 use sea_orm::{ConnectionTrait, DbErr, IsolationLevel, TransactionTrait};
-use tokio::task::JoinSet;
 
 use crate::fault::Fault;
 use crate::history;
-use crate::plan::Period;
 use crate::profile::KEYS;
-use crate::proxy::{Direction, Trap};
 use crate::stage::Stage;
+use outbox_testkit::{Direction, Period, Trap};
 
 /// How long a trap waits for somebody to go into it.
 const TRAP: Duration = Duration::from_secs(5);
@@ -22,37 +21,23 @@ const TRAP: Duration = Duration::from_secs(5);
 /// Goes through the periods until it is enough, and returns when everything is healed. `tell` hears of each fault.
 pub(crate) async fn carry_out(
     stage: &Arc<Stage>,
-    plan: impl Iterator<Item = Period>,
+    plan: impl Iterator<Item = Period<Fault>>,
     is_enough: impl Fn(Duration) -> bool,
     tell: fn(&str),
 ) {
     let start = Instant::now();
-    for period in plan {
-        if is_enough(start.elapsed()) {
-            break;
-        }
-        let end = tokio::time::sleep(period.length);
-        let mut faults = JoinSet::new();
-        for (after, fault) in period.faults {
-            let stage = Arc::clone(stage);
-            faults.spawn(async move {
-                tokio::time::sleep(after).await;
-                tell(&format!("{:6.1} s  {fault}", start.elapsed().as_secs_f32()));
-                let from = history::now();
-                let struck = happen(&stage, fault).await.unwrap_or_else(|error| {
-                    stage.history.complain(format!("{fault}: {error:#}"));
-                    false
-                });
-                stage.history.fault(fault, from, struck);
-            });
-        }
-        while let Some(done) = faults.join_next().await {
-            if let Err(panic) = done {
-                stage.history.complain(format!("the suite itself: {panic}"));
-            }
-        }
-        end.await;
-    }
+    outbox_testkit::carry_out(plan, is_enough, async |fault| {
+        tell(&format!("{:6.1} s  {fault}", start.elapsed().as_secs_f32()));
+        let (from, of_fault) = (history::now(), Arc::clone(stage));
+        // In a task of its own, which may panic.
+        let happened = tokio::spawn(async move { happen(&of_fault, fault).await }).await;
+        let struck = happened.map_err(Into::into).flatten().unwrap_or_else(|error| {
+            stage.history.complain(format!("{fault}: {error:#}"));
+            false
+        });
+        stage.history.fault(fault, from, struck);
+    })
+    .await;
 }
 
 /// From the beginning of a fault to its healing. Says whether it happened to anybody.
@@ -94,6 +79,11 @@ async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
             let server = stage.kafka_server().await;
             server.crash().await;
             server.restart().await;
+        }
+        Fault::MoveProcessorsClock { place, ahead } => stage.move_clock(Some(place), ahead)?,
+        Fault::MoveDatabasesClock { ahead } => {
+            stage.history.clock_moved();
+            stage.move_clock(None, ahead)?;
         }
         Fault::PinVacuum { length } => return unless_the_database_is_away(pin_vacuum(stage, length).await),
         Fault::StallWriter { length } => return unless_the_database_is_away(stall(stage, length).await),
@@ -146,7 +136,7 @@ async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-async fn sprung_or_not(proxy: &crate::proxy::Proxy) -> bool {
+async fn sprung_or_not(proxy: &outbox_testkit::Proxy) -> bool {
     let start = Instant::now();
     while proxy.is_set() && start.elapsed() < TRAP {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -177,14 +167,14 @@ async fn pin_vacuum(stage: &Stage, length: Duration) -> Result<(), DbErr> {
     let db = stage.database.connection();
     let isolation = (stage.database.kind() != Kind::Sqlite).then_some(IsolationLevel::RepeatableRead);
     let txn = db.begin_with_config(isolation, None).await?;
-    txn.execute_unprepared("SELECT version FROM aggregate").await?;
+    txn.execute_unprepared("SELECT version FROM ledger_aggregate").await?;
     tokio::time::sleep(length).await;
     txn.rollback().await
 }
 
 async fn stall(stage: &Stage, length: Duration) -> Result<(), DbErr> {
     let txn = Outbox::new(stage.database.connection().clone()).begin().await?;
-    ledger::enter(&txn, &stage.topic, &any_key(), false).await?;
+    ledger::enter(&txn, &stage.topic, &any_key()).await?;
     txn.flush().await?;
     tokio::time::sleep(length).await;
     txn.commit().await
@@ -193,9 +183,9 @@ async fn stall(stage: &Stage, length: Duration) -> Result<(), DbErr> {
 async fn refuse(stage: &Stage) -> Result<(), DbErr> {
     let txn = Outbox::new(stage.database.connection().clone()).begin().await?;
     let key = any_key();
-    for refused in [false, true, false, false] {
-        ledger::enter(&txn, &stage.topic, &key, refused).await?;
-    }
+    ledger::enter(&txn, &stage.topic, &key).await?;
+    ledger::enter_refused(&txn, &stage.topic, &key).await?;
+    ledger::enter_many(&txn, &stage.topic, &key, 2).await?;
     txn.commit().await
 }
 

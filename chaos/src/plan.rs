@@ -7,15 +7,7 @@ use outbox_tests::Kind;
 
 use crate::fault::{Fault, Link, suits};
 use crate::figures::Figures;
-use crate::proxy::Direction;
-
-/// A stretch of a run. The next one begins when it is over and its faults are healed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Period {
-    pub(crate) length: Duration,
-    /// Each with the time at which it happens, from the beginning of the period. None in a quiet one.
-    pub(crate) faults: Vec<(Duration, Fault)>,
-}
+use outbox_testkit::{Direction, Period, schedule};
 
 /// The periods of a run, without an end, with so many `processors` and these kinds of faults. Each comes as often
 /// beside the others as `figures` say.
@@ -25,40 +17,19 @@ pub(crate) fn plan(
     database: Kind,
     processors: usize,
     kinds: &[&'static str],
-) -> impl Iterator<Item = Period> {
+) -> impl Iterator<Item = Period<Fault>> {
     let suitable = kinds.iter().copied().filter(|kind| suits(kind, database));
-    let kinds = suitable.flat_map(|kind| std::iter::repeat_n(kind, figures.weight(kind))).collect();
-    let mut draw = Draw { random: Rng::with_seed(seed), kinds, bag: Vec::new(), database, processors };
-    std::iter::repeat_with(move || draw.period())
+    let kinds: Vec<_> = suitable.map(|kind| (kind, figures.weight(kind))).collect();
+    schedule(seed, kinds, move |kind, random| Draw { random, database, processors }.of_kind(kind))
 }
 
-struct Draw {
-    random: Rng,
-    /// Each as often as it comes among so many.
-    kinds: Vec<&'static str>,
-    /// What was not drawn lately: nothing comes more often before all others came.
-    bag: Vec<&'static str>,
+struct Draw<'r> {
+    random: &'r mut Rng,
     database: Kind,
     processors: usize,
 }
 
-impl Draw {
-    fn period(&mut self) -> Period {
-        let length = self.millis(5_000, 10_000);
-        let count = if self.random.u8(..4) == 0 { 0 } else { self.random.usize(1..=6) };
-        let faults = (0..count).map(|_| (self.millis(0, 3_000), self.fault())).collect();
-        Period { length, faults }
-    }
-
-    fn fault(&mut self) -> Fault {
-        if self.bag.is_empty() {
-            self.bag.clone_from(&self.kinds);
-            self.random.shuffle(&mut self.bag);
-        }
-        let kind = self.bag.pop().unwrap_or_default();
-        self.of_kind(kind)
-    }
-
+impl Draw<'_> {
     fn of_kind(&mut self, kind: &str) -> Fault {
         let place = self.random.usize(..self.processors);
         match kind {
@@ -85,6 +56,8 @@ impl Draw {
             }
             "lost produce response" => Fault::DropProduceResponse { place, nth: self.random.u32(1..10) },
             "pinned vacuum" => Fault::PinVacuum { length: self.millis(5_000, 15_000) },
+            "clock of a processor" => Fault::MoveProcessorsClock { place, ahead: self.ahead() },
+            "clock of the database" => Fault::MoveDatabasesClock { ahead: self.ahead() },
             "stalled writer" => Fault::StallWriter { length: self.millis(500, 5_000) },
             _ => Fault::Refuse,
         }
@@ -108,6 +81,17 @@ impl Draw {
         }
     }
 
+    /// A second to a day, every magnitude as often, and back to the real time now and then.
+    fn ahead(&mut self) -> i64 {
+        const DAY: f64 = 86_400.0;
+        let seconds = DAY.powf(self.random.f64()).round() as i64;
+        match self.random.u8(..5) {
+            0 => 0,
+            1 | 2 => -seconds,
+            _ => seconds,
+        }
+    }
+
     fn millis(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(self.random.u64(least..=most))
     }
@@ -121,16 +105,16 @@ mod tests {
     use crate::fault::KINDS;
 
     /// Of a run of so many seconds, if its faults heal at once.
-    fn of(seed: u64, seconds: u64, figures: Figures) -> Vec<Period> {
+    fn of(seed: u64, seconds: u64, figures: Figures) -> Vec<Period<Fault>> {
         let mut left = Duration::from_secs(seconds);
-        let in_time = move |period: &Period| {
+        let in_time = move |period: &Period<Fault>| {
             left = left.saturating_sub(period.length);
             !left.is_zero()
         };
         plan(seed, figures, Kind::Postgres, 3, &KINDS).take_while(in_time).collect()
     }
 
-    fn kinds(plan: &[Period]) -> HashSet<&'static str> {
+    fn kinds(plan: &[Period<Fault>]) -> HashSet<&'static str> {
         plan.iter().flat_map(|period| &period.faults).map(|(_, fault)| fault.kind()).collect()
     }
 
@@ -142,16 +126,9 @@ mod tests {
 
     #[test]
     fn every_kind_is_drawn_by_its_name() {
-        let random = Rng::with_seed(1);
-        let mut draw = Draw { random, kinds: KINDS.to_vec(), bag: Vec::new(), database: Kind::Postgres, processors: 3 };
+        let mut random = Rng::with_seed(1);
+        let mut draw = Draw { random: &mut random, database: Kind::Postgres, processors: 3 };
         assert_eq!(KINDS.map(|kind| draw.of_kind(kind).kind()), KINDS);
-    }
-
-    #[test]
-    fn about_a_quarter_is_quiet() {
-        let plan = of(1, 36_000, Figures::FULL);
-        let quiet = plan.iter().filter(|period| period.faults.is_empty()).count();
-        assert!((20..30).contains(&(100 * quiet / plan.len())), "{quiet} of {}", plan.len());
     }
 
     #[test]
@@ -180,6 +157,6 @@ mod tests {
         let mut faults = plan.iter().flat_map(|period| &period.faults);
         assert!(faults.all(|(_, fault)| fault.link().is_none_or(|link| matches!(link, Link::Kafka(_)))));
         let missing: HashSet<_> = KINDS.iter().copied().filter(|kind| !kinds(&plan).contains(kind)).collect();
-        assert_eq!(missing, HashSet::from(["crash the database", "cut at commit"]));
+        assert_eq!(missing, HashSet::from(["crash the database", "cut at commit", "clock of the database"]));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outbox_core::RetryPolicy;
 use outbox_core::processor::ProcessorBuilder;
-use outbox_kafka::KafkaPublisherBuilder;
+use outbox_kafka::{ConfigError, KafkaPublisher, KafkaPublisherBuilder};
 
 /// Aggregates; one of them gets a tenth of the transactions.
 pub(crate) const KEYS: usize = 200;
@@ -34,8 +34,8 @@ pub(crate) fn processor(builder: ProcessorBuilder) -> ProcessorBuilder {
         .shutdown_deadline(SHUTDOWN)
 }
 
-/// In a processor's process.
-pub(crate) fn kafka(builder: KafkaPublisherBuilder) -> KafkaPublisherBuilder {
+/// In a processor's process. Kafka need not be there yet.
+pub(crate) fn kafka(builder: KafkaPublisherBuilder) -> Result<KafkaPublisher, ConfigError> {
     // Half of what the topic takes, and noticing a silent connection within a few seconds.
-    builder.set("batch.size", "131072").set("socket.timeout.ms", "5000")
+    builder.set("batch.size", "131072").set("socket.timeout.ms", "5000").build()
 }

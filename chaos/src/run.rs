@@ -7,20 +7,35 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use sea_orm::{ConnectionTrait, Statement};
 
+use crate::broken::Broken;
 use crate::cli::Options;
+use crate::fault::KINDS;
 use crate::figures::Figures;
-use crate::judge::{collect, judge};
+use crate::judge::{Evidence, collect, judge};
 use crate::report::{Report, Setup};
-use crate::stage::Stage;
+use crate::stage::{Servers, Stage};
 use crate::workload::Workload;
 use crate::{logs, nemesis, plan};
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
+    let servers = Arc::new(Servers::launch(options.database).await?);
+    let (setup, evidence) = watch(options, &servers, None).await?;
+    Ok(Report::new(&setup, &evidence, &judge(&evidence)))
+}
+
+/// A run on servers that are there, of processors that may have a mistake.
+pub(crate) async fn watch(
+    options: &Options,
+    servers: &Arc<Servers>,
+    broken: Option<Broken>,
+) -> anyhow::Result<(Setup, Evidence)> {
     let folder = logs_folder(options)?;
     println!("the processors' logs are in {}", folder.display());
     let processors = options.processors();
-    let stage = Arc::new(Stage::set(options.database, processors, &folder).await?);
-    let shares = options.least.unwrap_or(Figures::FULL);
+    let stage = Arc::new(Stage::set(servers, processors, &folder, broken).await?);
+    // Kinds that were asked for by name are all the same.
+    let usual = if options.kinds == KINDS { Figures::FULL } else { Figures::default() };
+    let shares = options.least.unwrap_or(usual);
     let plan = plan::plan(options.seed, shares, options.database, processors, &options.kinds);
 
     let began = Instant::now();
@@ -54,7 +69,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
         figures: Figures { events: evidence.ledger.len() as u64, ..stage.figures() },
         least: options.least.unwrap_or_default(),
     };
-    Ok(Report::new(&setup, &evidence, &judge(&evidence)))
+    Ok((setup, evidence))
 }
 
 /// Waits until nothing is pending, and says how long that took.

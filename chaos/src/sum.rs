@@ -155,7 +155,7 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let file = folder.join("report.json");
         fs::write(&file, serde_json::to_vec(&report()).unwrap()).unwrap();
-        let sum = Sum::of(&[file.clone()]);
+        let sum = Sum::of(std::slice::from_ref(&file));
         fs::write(&file, "{}").unwrap();
         let wrong = Sum::of(&[file]);
         fs::remove_dir_all(&folder).unwrap();

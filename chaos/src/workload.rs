@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use outbox_sea_orm::{CommitOutcome, commit_outcome};
-use outbox_tests::ledger;
+use outbox_testkit::ledger;
 use sea_orm::DbErr;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::fault::Link;
 use crate::profile::{EVENTS_PER_SECOND, KEYS, WRITERS};
-use crate::proxy::Trap;
 use crate::stage::Stage;
+use outbox_testkit::Trap;
 
 /// How a transaction is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,12 +147,12 @@ async fn transaction(
     let txn = stage.outbox.begin().await?;
     if ending == Ending::Savepoint {
         let savepoint = txn.begin().await?;
-        note(ledger::enter(&savepoint, &stage.topic, &key, false).await?, true);
+        note(ledger::enter(&savepoint, &stage.topic, &key).await?, true);
         savepoint.rollback().await?;
     }
     // Some one by one, some together.
     for count in [count / 2, count - count / 2] {
-        let events = ledger::enter_all(&txn, &stage.topic, &key, count, false).await?;
+        let events = ledger::enter_many(&txn, &stage.topic, &key, count).await?;
         events.into_iter().for_each(|event| note(event, false));
     }
     match ending {

@@ -53,7 +53,7 @@ fn servers(fleet: &mut Fleet, folder: PathBuf, skip: Vec<Service>) -> anyhow::Re
             _ => missing.push(service),
         }
     }
-    fleet.up(&missing, &KafkaOptions::default())?;
+    fleet.up(&missing, &KafkaOptions::default(), &[])?;
     servers.addresses.extend(fleet.records().map(|(service, record)| (service, record.address.clone())));
     Ok(servers)
 }
