@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outbox_tests::Kind;
 
-use crate::proxy::Direction;
+use outbox_testkit::Direction;
 
 /// A connection between two of the processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +50,16 @@ pub(crate) enum Fault {
     PinVacuum { length: Duration },
     /// A writer stands still between its INSERT and its COMMIT.
     StallWriter { length: Duration },
+    /// The wall clock of a processor's process is so many seconds before or behind the real time from now on.
+    MoveProcessorsClock { place: usize, ahead: i64 },
+    /// The wall clock of the database's server, likewise.
+    MoveDatabasesClock { ahead: i64 },
     /// An event that the broker refuses, with others of its key behind it.
     Refuse,
 }
 
 /// The names of the kinds of faults.
-pub(crate) const KINDS: [&str; 16] = [
+pub(crate) const KINDS: [&str; 18] = [
     "kill a processor",
     "pause a processor",
     "replace a processor",
@@ -72,11 +76,16 @@ pub(crate) const KINDS: [&str; 16] = [
     "stalled writer",
     "refused event",
     "silent connections",
+    "clock of a processor",
+    "clock of the database",
 ];
 
-/// Whether faults of a kind can happen to this database. SQLite is a file: no server, and nothing on the way to it.
+/// Whether faults of a kind can happen to this database. SQLite is a file: no server, and nothing on the way to it. Clocks
+/// are moved on Linux alone.
 pub(crate) fn suits(kind: &str, database: Kind) -> bool {
-    database != Kind::Sqlite || !matches!(kind, "crash the database" | "cut at commit")
+    let is_there =
+        database != Kind::Sqlite || !matches!(kind, "crash the database" | "cut at commit" | "clock of the database");
+    is_there && (cfg!(target_os = "linux") || !kind.starts_with("clock of"))
 }
 
 impl Fault {
@@ -98,6 +107,8 @@ impl Fault {
             Self::PinVacuum { .. } => "pinned vacuum",
             Self::StallWriter { .. } => "stalled writer",
             Self::Refuse => "refused event",
+            Self::MoveProcessorsClock { .. } => "clock of a processor",
+            Self::MoveDatabasesClock { .. } => "clock of the database",
         }
     }
 
@@ -105,7 +116,12 @@ impl Fault {
     /// processor.
     pub(crate) const fn can_repeat(self) -> bool {
         match self {
-            Self::Kill { .. } | Self::Pause { .. } | Self::Roll { .. } | Self::CrashDatabase | Self::Refuse => true,
+            Self::Kill { .. }
+            | Self::Pause { .. }
+            | Self::Roll { .. }
+            | Self::CrashDatabase
+            | Self::Refuse
+            | Self::MoveDatabasesClock { .. } => true,
             _ => matches!(self.link(), Some(Link::Database(_))),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::fault::Fault;
+use crate::figures::Figures;
 
 /// Written while faults happen, read at the end.
 #[derive(Debug, Default)]
@@ -14,8 +15,11 @@ pub(crate) struct History(Mutex<Happened>);
 pub(crate) struct Happened {
     pub(crate) faults: Vec<Past>,
     pub(crate) kills: Vec<i64>,
-    /// Of a database that may lose the last settles.
-    pub(crate) database_crashes: Vec<i64>,
+    /// Of a database that may lose the last settles, each with the time since which its clock may have kept it from
+    /// writing them.
+    pub(crate) database_crashes: Vec<(i64, i64)>,
+    /// When the database's clock was moved.
+    clock_moved: Option<i64>,
     /// Since when a processor was stopping, and how many events it left without an outcome.
     pub(crate) stops: Vec<(i64, u64)>,
     /// What must never happen, in words.
@@ -27,11 +31,22 @@ pub(crate) struct Past {
     pub(crate) fault: Fault,
     pub(crate) from: i64,
     pub(crate) to: i64,
+    /// Whether it happened to anybody. A trap may have found nobody.
+    pub(crate) struck: bool,
+}
+
+impl Happened {
+    /// How much has happened to whom, without what is counted elsewhere.
+    pub(crate) fn figures(&self) -> Figures {
+        let mut figures = Figures::default();
+        self.faults.iter().filter(|past| past.struck).for_each(|past| figures.count(past.fault));
+        figures
+    }
 }
 
 impl History {
-    pub(crate) fn fault(&self, fault: Fault, from: i64) {
-        self.write().faults.push(Past { fault, from, to: now() });
+    pub(crate) fn fault(&self, fault: Fault, from: i64, struck: bool) {
+        self.write().faults.push(Past { fault, from, to: now(), struck });
     }
 
     pub(crate) fn killed(&self) {
@@ -39,7 +54,15 @@ impl History {
     }
 
     pub(crate) fn database_crashes(&self) {
-        self.write().database_crashes.push(now());
+        let mut happened = self.write();
+        let since = happened.clock_moved.take().unwrap_or_else(now);
+        happened.database_crashes.push((now(), since));
+    }
+
+    /// PostgreSQL's background writer goes by the clock: one that went back keeps it from writing, until it is started
+    /// anew.
+    pub(crate) fn clock_moved(&self) {
+        self.write().clock_moved.get_or_insert_with(now);
     }
 
     pub(crate) fn stopped(&self, asked: SystemTime, abandoned: u64) {
@@ -48,6 +71,10 @@ impl History {
 
     pub(crate) fn complain(&self, complaint: String) {
         self.write().complaints.push(complaint);
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        self.write().figures()
     }
 
     pub(crate) fn read(&self) -> Happened {

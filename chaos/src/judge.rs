@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use outbox_core::store::{Admin, DeadState};
 use outbox_sea_orm::Outbox;
-use outbox_tests::Record;
-use outbox_tests::ledger::{self, Entry, Findings, check_with_dead};
+use outbox_testkit::Record;
+use outbox_testkit::ledger::{self, Entry, Findings, check_with_dead};
 use uuid::Uuid;
 
 use crate::history::Happened;
@@ -124,6 +124,8 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::{Fault, Link};
+    use crate::history::Past;
     use crate::repeats::Cause;
 
     fn evidence() -> Evidence {
@@ -196,11 +198,51 @@ mod tests {
         assert!(judge(&evidence).holds());
     }
 
+    /// The promise has no repeat after a graceful stop, a hand-over or a restart of the broker, and none after any fault
+    /// on the way to it: however near such a repeat is, it has no cause.
+    #[test]
+    fn what_must_cost_no_repeat_is_no_cause() {
+        let past = |fault| Past { fault, from: 5_000, to: 8_000, struck: true };
+        let kafka = Link::Kafka(0);
+        let innocent = [
+            Fault::Roll { place: 0 },
+            Fault::CrashKafka,
+            Fault::Reset { link: kafka },
+            Fault::BlackHole { link: kafka, length: Duration::from_secs(3) },
+            Fault::Silence { link: kafka },
+            Fault::DropProduceResponse { place: 0, nth: 1 },
+            Fault::Reset { link: Link::Writers },
+            Fault::StallWriter { length: Duration::from_secs(3) },
+            Fault::MoveProcessorsClock { place: 0, ahead: 60 },
+        ];
+        for fault in innocent {
+            let mut evidence = evidence();
+            evidence.happened.faults.push(past(fault));
+            // As a stop that left nothing open.
+            evidence.happened.stops.push((5_000, 0));
+            assert!(judge(&evidence).holds(), "{fault}");
+            let again = Record { offset: 3, timestamp: Some(9_000), ..evidence.records[2].clone() };
+            evidence.records.push(again);
+            let verdict = judge(&evidence);
+            assert!(!verdict.holds() && verdict.unexplained == [9_000], "{fault}");
+            assert_eq!((verdict.repeats.len(), verdict.repeats_allowed), (1, 0), "{fault}");
+        }
+        // What it did leave open is one.
+        let mut evidence = evidence();
+        evidence.happened.stops.push((5_000, 1));
+        evidence.records.push(Record { offset: 3, timestamp: Some(9_000), ..evidence.records[2].clone() });
+        assert!(judge(&evidence).holds());
+    }
+
     #[test]
     fn a_crash_of_the_database_may_repeat_what_was_published_right_before() {
         let mut evidence = evidence();
-        evidence.happened.database_crashes.push(2_100);
+        evidence.happened.database_crashes.push((2_100, 2_100));
         let causes = repeats::causes(&evidence.happened, &evidence.said, &evidence.records);
         assert_eq!(causes, [Cause { from: 2_100, to: 22_100, at_most: 2 }]);
+        // More, when its clock was moved long before.
+        evidence.happened.database_crashes = vec![(4_000, 1_500)];
+        let causes = repeats::causes(&evidence.happened, &evidence.said, &evidence.records);
+        assert_eq!(causes, [Cause { from: 4_000, to: 24_000, at_most: 3 }]);
     }
 }

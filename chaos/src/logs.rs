@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -11,22 +13,36 @@ use tracing_subscriber::fmt::time::FormatTime;
 use crate::history;
 use crate::profile::LEASE;
 
+/// The real time at which a process is started, in milliseconds since 1970: its own clock may say something else.
+const BEGUN: &str = "OUTBOX_CHAOS_BEGUN";
+
+/// Tells a process when it begins.
+pub(crate) fn begin_at(command: &mut Command, now: i64) {
+    command.env(BEGUN, now.to_string());
+}
+
 /// Of a processor's process: everything to its standard error, each line with the time in front.
 pub(crate) fn write() {
+    let begun = std::env::var(BEGUN).ok().and_then(|begun| begun.parse().ok()).unwrap_or_else(history::now);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(false)
-        .with_timer(Millis)
+        .with_timer(Millis { begun, since: Instant::now() })
         .init();
 }
 
-struct Millis;
+/// The real time, whatever the clock says: counted from the beginning.
+struct Millis {
+    begun: i64,
+    since: Instant,
+}
 
 impl FormatTime for Millis {
     fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        write!(writer, "{}", history::now())
+        let since = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        write!(writer, "{}", self.begun.saturating_add(since))
     }
 }
 

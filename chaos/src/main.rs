@@ -5,19 +5,23 @@
 //! against a ledger that the writers kept in the same transactions.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
 
+mod broken;
 mod cli;
+mod clock;
 mod fault;
+mod figures;
 mod history;
 mod judge;
 mod logs;
 mod nemesis;
 mod plan;
 mod profile;
-mod proxy;
 mod repeats;
 mod report;
 mod run;
 mod stage;
+mod sum;
+mod trials;
 mod workload;
 
 use std::process::ExitCode;
@@ -38,9 +42,32 @@ async fn main() -> ExitCode {
 async fn start() -> anyhow::Result<ExitCode> {
     match cli::parse(lexopt::Parser::from_env())? {
         Task::Help => print!("{}", cli::HELP),
-        Task::Processor => {
+        Task::Processor { broken } => {
             logs::write();
-            outbox_tests::run_processor(profile::kafka, profile::processor).await;
+            outbox_tests::run_processor(|outbox, kafka| {
+                let builder = match broken {
+                    None => profile::kafka(kafka).map(|kafka| outbox.processor(kafka)).map_err(Into::into),
+                    Some(broken) => broken.assemble(outbox, kafka),
+                };
+                profile::processor(builder.unwrap_or_else(|error: anyhow::Error| {
+                    eprintln!("error: {error:#}");
+                    std::process::exit(1)
+                }))
+            })
+            .await;
+        }
+        Task::Sum { reports, least } => {
+            let sum = sum::Sum::of(&reports)?;
+            println!("{sum}");
+            let missing = least.map(|least| sum.figures().missing(least)).unwrap_or_default();
+            if !missing.is_empty() {
+                println!("\nnot enough: {}", missing.join(", "));
+            }
+            return Ok(if sum.holds() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Task::Broken { which, options } => {
+            let caught = trials::run(&which, &options).await?;
+            return Ok(if caught { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Task::Run(options) => {
             let report = run::run(&options).await?;

@@ -5,52 +5,43 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use outbox_sea_orm::Outbox;
-use outbox_tests::{Kind, ledger};
+use outbox_testkit::ledger;
+use outbox_tests::Kind;
 use sea_orm::{ConnectionTrait, DbErr, IsolationLevel, TransactionTrait};
-use tokio::task::JoinSet;
 
 use crate::fault::Fault;
 use crate::history;
-use crate::plan::Period;
 use crate::profile::KEYS;
-use crate::proxy::{Direction, Trap};
 use crate::stage::Stage;
+use outbox_testkit::{Direction, Period, Trap};
 
 /// How long a trap waits for somebody to go into it.
 const TRAP: Duration = Duration::from_secs(5);
 
-/// Goes through the periods until `length` is over, and returns when everything is healed. `tell` hears of each fault.
-pub(crate) async fn carry_out(stage: &Arc<Stage>, plan: Vec<Period>, length: Duration, tell: fn(&str)) {
+/// Goes through the periods until it is enough, and returns when everything is healed. `tell` hears of each fault.
+pub(crate) async fn carry_out(
+    stage: &Arc<Stage>,
+    plan: impl Iterator<Item = Period<Fault>>,
+    is_enough: impl Fn(Duration) -> bool,
+    tell: fn(&str),
+) {
     let start = Instant::now();
-    for period in plan {
-        if start.elapsed() >= length {
-            break;
-        }
-        let end = tokio::time::sleep(period.length);
-        let mut faults = JoinSet::new();
-        for (after, fault) in period.faults {
-            let stage = Arc::clone(stage);
-            faults.spawn(async move {
-                tokio::time::sleep(after).await;
-                tell(&format!("{:6.1} s  {fault}", start.elapsed().as_secs_f32()));
-                let from = history::now();
-                if let Err(error) = happen(&stage, fault).await {
-                    stage.history.complain(format!("{fault}: {error:#}"));
-                }
-                stage.history.fault(fault, from);
-            });
-        }
-        while let Some(done) = faults.join_next().await {
-            if let Err(panic) = done {
-                stage.history.complain(format!("the suite itself: {panic}"));
-            }
-        }
-        end.await;
-    }
+    outbox_testkit::carry_out(plan, is_enough, async |fault| {
+        tell(&format!("{:6.1} s  {fault}", start.elapsed().as_secs_f32()));
+        let (from, of_fault) = (history::now(), Arc::clone(stage));
+        // In a task of its own, which may panic.
+        let happened = tokio::spawn(async move { happen(&of_fault, fault).await }).await;
+        let struck = happened.map_err(Into::into).flatten().unwrap_or_else(|error| {
+            stage.history.complain(format!("{fault}: {error:#}"));
+            false
+        });
+        stage.history.fault(fault, from, struck);
+    })
+    .await;
 }
 
-/// From the beginning of a fault to its healing.
-async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
+/// From the beginning of a fault to its healing. Says whether it happened to anybody.
+async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
     match fault {
         Fault::Kill { place, absent } => {
             let mut running = stage.place(place).await;
@@ -89,15 +80,20 @@ async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
             server.crash().await;
             server.restart().await;
         }
-        Fault::PinVacuum { length } => unless_the_database_is_away(pin_vacuum(stage, length).await)?,
-        Fault::StallWriter { length } => unless_the_database_is_away(stall(stage, length).await)?,
-        Fault::Refuse => unless_the_database_is_away(refuse(stage).await)?,
-        _ => on_the_way(stage, fault).await?,
+        Fault::MoveProcessorsClock { place, ahead } => stage.move_clock(Some(place), ahead)?,
+        Fault::MoveDatabasesClock { ahead } => {
+            stage.history.clock_moved();
+            stage.move_clock(None, ahead)?;
+        }
+        Fault::PinVacuum { length } => return unless_the_database_is_away(pin_vacuum(stage, length).await),
+        Fault::StallWriter { length } => return unless_the_database_is_away(stall(stage, length).await),
+        Fault::Refuse => return unless_the_database_is_away(refuse(stage).await),
+        _ => return on_the_way(stage, fault).await,
     }
-    Ok(())
+    Ok(true)
 }
 
-async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
+async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
     let proxy = fault.link().and_then(|link| stage.proxy(link)).context("no proxy")?;
     match fault {
         Fault::Reset { .. } => proxy.cut(),
@@ -120,26 +116,34 @@ async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<()> {
             tokio::time::sleep(length).await;
             proxy.slow(Duration::ZERO);
         }
-        Fault::CutAfter { bytes, .. } => proxy.cut_after(bytes),
+        Fault::CutAfter { bytes, .. } => {
+            proxy.cut_after(bytes);
+            return Ok(sprung_or_not(proxy).await);
+        }
         Fault::CutCommit { heard, .. } => {
+            // Writers set traps of their own there.
+            let before = proxy.cut_commits();
             proxy.set(if heard { Trap::CutAfterCommit } else { Trap::CutBeforeCommit });
             sprung_or_not(proxy).await;
+            return Ok(proxy.cut_commits() > before);
         }
         Fault::DropProduceResponse { nth, .. } => {
             proxy.set(Trap::DropProduceResponse(nth));
-            sprung_or_not(proxy).await;
+            return Ok(sprung_or_not(proxy).await);
         }
         _ => bail!("not on a way: {fault}"),
     }
-    Ok(())
+    Ok(true)
 }
 
-async fn sprung_or_not(proxy: &crate::proxy::Proxy) {
+async fn sprung_or_not(proxy: &outbox_testkit::Proxy) -> bool {
     let start = Instant::now();
     while proxy.is_set() && start.elapsed() < TRAP {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let sprung = !proxy.is_set();
     proxy.disarm();
+    sprung
 }
 
 fn alive(process: &mut outbox_tests::ProcessorProcess) -> anyhow::Result<()> {
@@ -150,10 +154,11 @@ fn alive(process: &mut outbox_tests::ProcessorProcess) -> anyhow::Result<()> {
 }
 
 /// A crash of the database ends these too, which is no finding.
-fn unless_the_database_is_away(result: Result<(), DbErr>) -> anyhow::Result<()> {
+fn unless_the_database_is_away(result: Result<(), DbErr>) -> anyhow::Result<bool> {
     match result {
-        Err(DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)) | Ok(()) => Ok(()),
-        Err(error) if outbox_sea_orm::OutboxError::of(&error).is_some() => Ok(()),
+        Ok(()) => Ok(true),
+        Err(DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)) => Ok(false),
+        Err(error) if outbox_sea_orm::OutboxError::of(&error).is_some() => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -162,14 +167,14 @@ async fn pin_vacuum(stage: &Stage, length: Duration) -> Result<(), DbErr> {
     let db = stage.database.connection();
     let isolation = (stage.database.kind() != Kind::Sqlite).then_some(IsolationLevel::RepeatableRead);
     let txn = db.begin_with_config(isolation, None).await?;
-    txn.execute_unprepared("SELECT version FROM aggregate").await?;
+    txn.execute_unprepared("SELECT version FROM ledger_aggregate").await?;
     tokio::time::sleep(length).await;
     txn.rollback().await
 }
 
 async fn stall(stage: &Stage, length: Duration) -> Result<(), DbErr> {
     let txn = Outbox::new(stage.database.connection().clone()).begin().await?;
-    ledger::enter(&txn, &stage.topic, &any_key(), false).await?;
+    ledger::enter(&txn, &stage.topic, &any_key()).await?;
     txn.flush().await?;
     tokio::time::sleep(length).await;
     txn.commit().await
@@ -178,9 +183,9 @@ async fn stall(stage: &Stage, length: Duration) -> Result<(), DbErr> {
 async fn refuse(stage: &Stage) -> Result<(), DbErr> {
     let txn = Outbox::new(stage.database.connection().clone()).begin().await?;
     let key = any_key();
-    for refused in [false, true, false, false] {
-        ledger::enter(&txn, &stage.topic, &key, refused).await?;
-    }
+    ledger::enter(&txn, &stage.topic, &key).await?;
+    ledger::enter_refused(&txn, &stage.topic, &key).await?;
+    ledger::enter_many(&txn, &stage.topic, &key, 2).await?;
     txn.commit().await
 }
 

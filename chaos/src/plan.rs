@@ -6,61 +6,30 @@ use fastrand::Rng;
 use outbox_tests::Kind;
 
 use crate::fault::{Fault, Link, suits};
-use crate::proxy::Direction;
+use crate::figures::Figures;
+use outbox_testkit::{Direction, Period, schedule};
 
-/// A stretch of a run. The next one begins when it is over and its faults are healed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Period {
-    pub(crate) length: Duration,
-    /// Each with the time at which it happens, from the beginning of the period. None in a quiet one.
-    pub(crate) faults: Vec<(Duration, Fault)>,
-}
-
-/// The periods of a run that lasts `length`, with so many `processors` and these kinds of faults.
+/// The periods of a run, without an end, with so many `processors` and these kinds of faults. Each comes as often
+/// beside the others as `figures` say.
 pub(crate) fn plan(
     seed: u64,
-    length: Duration,
+    figures: Figures,
     database: Kind,
     processors: usize,
     kinds: &[&'static str],
-) -> Vec<Period> {
-    let kinds = kinds.iter().copied().filter(|kind| suits(kind, database)).collect();
-    let mut draw = Draw { random: Rng::with_seed(seed), kinds, bag: Vec::new(), database, processors };
-    let (mut periods, mut planned) = (Vec::new(), Duration::ZERO);
-    while planned < length {
-        let period = draw.period();
-        planned += period.length;
-        periods.push(period);
-    }
-    periods
+) -> impl Iterator<Item = Period<Fault>> {
+    let suitable = kinds.iter().copied().filter(|kind| suits(kind, database));
+    let kinds: Vec<_> = suitable.map(|kind| (kind, figures.weight(kind))).collect();
+    schedule(seed, kinds, move |kind, random| Draw { random, database, processors }.of_kind(kind))
 }
 
-struct Draw {
-    random: Rng,
-    kinds: Vec<&'static str>,
-    /// Kinds that were not drawn lately: none comes again before all others came.
-    bag: Vec<&'static str>,
+struct Draw<'r> {
+    random: &'r mut Rng,
     database: Kind,
     processors: usize,
 }
 
-impl Draw {
-    fn period(&mut self) -> Period {
-        let length = self.millis(5_000, 10_000);
-        let count = if self.random.u8(..4) == 0 { 0 } else { self.random.usize(1..=4) };
-        let faults = (0..count).map(|_| (self.millis(0, 3_000), self.fault())).collect();
-        Period { length, faults }
-    }
-
-    fn fault(&mut self) -> Fault {
-        if self.bag.is_empty() {
-            self.bag.clone_from(&self.kinds);
-            self.random.shuffle(&mut self.bag);
-        }
-        let kind = self.bag.pop().unwrap_or_default();
-        self.of_kind(kind)
-    }
-
+impl Draw<'_> {
     fn of_kind(&mut self, kind: &str) -> Fault {
         let place = self.random.usize(..self.processors);
         match kind {
@@ -87,6 +56,8 @@ impl Draw {
             }
             "lost produce response" => Fault::DropProduceResponse { place, nth: self.random.u32(1..10) },
             "pinned vacuum" => Fault::PinVacuum { length: self.millis(5_000, 15_000) },
+            "clock of a processor" => Fault::MoveProcessorsClock { place, ahead: self.ahead() },
+            "clock of the database" => Fault::MoveDatabasesClock { ahead: self.ahead() },
             "stalled writer" => Fault::StallWriter { length: self.millis(500, 5_000) },
             _ => Fault::Refuse,
         }
@@ -110,6 +81,17 @@ impl Draw {
         }
     }
 
+    /// A second to a day, every magnitude as often, and back to the real time now and then.
+    fn ahead(&mut self) -> i64 {
+        const DAY: f64 = 86_400.0;
+        let seconds = DAY.powf(self.random.f64()).round() as i64;
+        match self.random.u8(..5) {
+            0 => 0,
+            1 | 2 => -seconds,
+            _ => seconds,
+        }
+    }
+
     fn millis(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(self.random.u64(least..=most))
     }
@@ -122,46 +104,59 @@ mod tests {
     use super::*;
     use crate::fault::KINDS;
 
-    const LONG: Duration = Duration::from_secs(3_600);
+    /// Of a run of so many seconds, if its faults heal at once.
+    fn of(seed: u64, seconds: u64, figures: Figures) -> Vec<Period<Fault>> {
+        let mut left = Duration::from_secs(seconds);
+        let in_time = move |period: &Period<Fault>| {
+            left = left.saturating_sub(period.length);
+            !left.is_zero()
+        };
+        plan(seed, figures, Kind::Postgres, 3, &KINDS).take_while(in_time).collect()
+    }
 
-    fn kinds(plan: &[Period]) -> HashSet<&'static str> {
+    fn kinds(plan: &[Period<Fault>]) -> HashSet<&'static str> {
         plan.iter().flat_map(|period| &period.faults).map(|(_, fault)| fault.kind()).collect()
     }
 
     #[test]
     fn a_seed_is_a_plan() {
-        assert_eq!(plan(7, LONG, Kind::Postgres, 3, &KINDS), plan(7, LONG, Kind::Postgres, 3, &KINDS));
-        assert_ne!(plan(7, LONG, Kind::Postgres, 3, &KINDS), plan(8, LONG, Kind::Postgres, 3, &KINDS));
+        assert_eq!(of(7, 3_600, Figures::FULL), of(7, 3_600, Figures::FULL));
+        assert_ne!(of(7, 3_600, Figures::FULL), of(8, 3_600, Figures::FULL));
     }
 
     #[test]
     fn every_kind_is_drawn_by_its_name() {
-        let random = Rng::with_seed(1);
-        let mut draw = Draw { random, kinds: KINDS.to_vec(), bag: Vec::new(), database: Kind::Postgres, processors: 3 };
+        let mut random = Rng::with_seed(1);
+        let mut draw = Draw { random: &mut random, database: Kind::Postgres, processors: 3 };
         assert_eq!(KINDS.map(|kind| draw.of_kind(kind).kind()), KINDS);
-    }
-
-    #[test]
-    fn about_a_quarter_is_quiet() {
-        let plan = plan(1, 10 * LONG, Kind::Postgres, 3, &KINDS);
-        let quiet = plan.iter().filter(|period| period.faults.is_empty()).count();
-        assert!((20..30).contains(&(100 * quiet / plan.len())), "{quiet} of {}", plan.len());
     }
 
     #[test]
     fn a_few_minutes_have_everything() {
         for seed in 0..100 {
-            let plan = plan(seed, Duration::from_secs(240), Kind::Postgres, 3, &KINDS);
-            assert_eq!(kinds(&plan).len(), KINDS.len(), "seed {seed}");
+            assert_eq!(kinds(&of(seed, 300, Figures::FULL)).len(), KINDS.len(), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn kinds_come_as_often_as_the_figures_say() {
+        for figures in [Figures::CI, Figures::FULL] {
+            let mut drawn = Figures::default();
+            let plan = of(1, 36_000, figures);
+            plan.iter().flat_map(|period| &period.faults).for_each(|(_, fault)| drawn.count(*fault));
+            let share = |part: u64, of: u64| 100 * part / of;
+            let wanted = share(figures.pauses, figures.kills);
+            assert!(share(drawn.pauses, drawn.kills).abs_diff(wanted) <= 15, "{drawn:?}");
+            assert!(drawn.missing(Figures { commits: 0, events: 0, ..Figures::CI }).is_empty(), "{drawn:?}");
         }
     }
 
     #[test]
     fn a_file_has_no_server_and_no_network() {
-        let plan = plan(1, LONG, Kind::Sqlite, 1, &KINDS);
+        let plan: Vec<_> = plan(1, Figures::FULL, Kind::Sqlite, 1, &KINDS).take(1_000).collect();
         let mut faults = plan.iter().flat_map(|period| &period.faults);
         assert!(faults.all(|(_, fault)| fault.link().is_none_or(|link| matches!(link, Link::Kafka(_)))));
         let missing: HashSet<_> = KINDS.iter().copied().filter(|kind| !kinds(&plan).contains(kind)).collect();
-        assert_eq!(missing, HashSet::from(["crash the database", "cut at commit"]));
+        assert_eq!(missing, HashSet::from(["crash the database", "cut at commit", "clock of the database"]));
     }
 }

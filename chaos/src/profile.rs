@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use outbox_core::RetryPolicy;
 use outbox_core::processor::ProcessorBuilder;
-use outbox_kafka::KafkaPublisherBuilder;
+use outbox_kafka::{ConfigError, KafkaPublisher, KafkaPublisherBuilder};
 
-/// Aggregates; one of them gets a fifth of the events.
+/// Aggregates; one of them gets a tenth of the transactions.
 pub(crate) const KEYS: usize = 200;
 pub(crate) const PARTITIONS: i32 = 6;
-pub(crate) const WRITERS: usize = 8;
-/// Between two transactions of a writer, at most.
-pub(crate) const PAUSE: Duration = Duration::from_millis(30);
+pub(crate) const WRITERS: usize = 12;
+/// What the writers enter together, at most. A few processors in a debug build deliver about three times as much, so
+/// that what an outage leaves behind is gone soon after it.
+pub(crate) const EVENTS_PER_SECOND: u32 = 1_000;
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// What a processor may have published and not settled, and so repeat.
 pub(crate) const WINDOW: u64 = 500;
@@ -33,8 +34,8 @@ pub(crate) fn processor(builder: ProcessorBuilder) -> ProcessorBuilder {
         .shutdown_deadline(SHUTDOWN)
 }
 
-/// In a processor's process.
-pub(crate) fn kafka(builder: KafkaPublisherBuilder) -> KafkaPublisherBuilder {
+/// In a processor's process. Kafka need not be there yet.
+pub(crate) fn kafka(builder: KafkaPublisherBuilder) -> Result<KafkaPublisher, ConfigError> {
     // Half of what the topic takes, and noticing a silent connection within a few seconds.
-    builder.set("batch.size", "131072").set("socket.timeout.ms", "5000")
+    builder.set("batch.size", "131072").set("socket.timeout.ms", "5000").build()
 }

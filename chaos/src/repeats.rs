@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use outbox_tests::Record;
-use outbox_tests::ledger::event_id;
+use outbox_testkit::Record;
+use outbox_testkit::ledger::event_id;
 
 use crate::history::{Happened, Past};
 use crate::logs::Said;
@@ -41,10 +41,10 @@ pub(crate) fn causes(happened: &Happened, said: &Said, records: &[Record]) -> Ve
     let leases = said.lost_leases.iter().map(|at| around(*at, BEFORE, WINDOW));
     let producers = said.failed_producers.iter().map(|at| around(*at, BEFORE, WINDOW));
     let stops = happened.stops.iter().map(|(at, abandoned)| around(*at, 0, *abandoned));
-    let crashes = happened.database_crashes.iter().map(|at| {
+    let crashes = happened.database_crashes.iter().map(|(at, since)| {
         let lost = i64::try_from(3 * WAL_WRITER_DELAY.as_millis()).unwrap_or(i64::MAX);
         // Settled up to a moment after it was published, and the last moments of that.
-        let recent = at - lost - 1_000..=*at;
+        let recent = since - lost - 1_000..=*at;
         let published = records.iter().filter(|record| record.timestamp.is_some_and(|time| recent.contains(&time)));
         around(*at, 0, published.count() as u64)
     });
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn time_in_which_something_is_broken_does_not_count() {
-        let fault = |from, to| Past { fault: Fault::CrashKafka, from, to };
+        let fault = |from, to| Past { fault: Fault::CrashKafka, from, to, struck: true };
         assert_eq!(after(1_000, &[]), 1_000 + AFTER);
         // One that is over, one at the same time, two that overlap, and one that comes too late.
         let faults =

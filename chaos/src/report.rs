@@ -4,64 +4,70 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::KINDS;
+use crate::figures::Figures;
 use crate::judge::{Evidence, Verdict};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    database: String,
-    seed: u64,
-    minutes: f32,
-    processors: usize,
-    processors_started: u32,
-    transactions: BTreeMap<&'static str, u64>,
-    events: usize,
-    records: usize,
-    dead_letters: usize,
+    pub(crate) database: String,
+    pub(crate) seed: u64,
+    pub(crate) minutes: f32,
+    pub(crate) processors: usize,
+    pub(crate) processors_started: u32,
+    pub(crate) transactions: BTreeMap<String, u64>,
+    pub(crate) events: usize,
+    pub(crate) records: usize,
+    pub(crate) dead_letters: usize,
     /// Entries whose commit had no answer: committed, rolled back.
-    unknown_commits: (usize, usize),
-    faults: Vec<Line>,
+    pub(crate) unknown_commits: (usize, usize),
+    pub(crate) faults: Vec<Line>,
     /// Processors that were asked to stop, and events that they left without an outcome within their deadline.
-    stops: usize,
-    abandoned: u64,
-    lost_leases: usize,
-    failed_producers: usize,
-    lost: usize,
-    stuck: usize,
-    phantoms: usize,
-    wrong_claims: usize,
-    corrupted: usize,
-    on_a_second_partition: usize,
-    out_of_order: usize,
-    dead_without_reason: usize,
-    repeats: usize,
-    repeats_allowed: u64,
+    pub(crate) stops: usize,
+    pub(crate) abandoned: u64,
+    pub(crate) lost_leases: usize,
+    pub(crate) failed_producers: usize,
+    pub(crate) lost: usize,
+    pub(crate) stuck: usize,
+    pub(crate) phantoms: usize,
+    pub(crate) wrong_claims: usize,
+    pub(crate) corrupted: usize,
+    pub(crate) on_a_second_partition: usize,
+    pub(crate) out_of_order: usize,
+    pub(crate) dead_without_reason: usize,
+    pub(crate) repeats: usize,
+    pub(crate) repeats_allowed: u64,
     /// When they came, in milliseconds since 1970.
-    repeats_unexplained: Vec<i64>,
-    drained_after_seconds: Option<f32>,
-    drain_limit_seconds: f32,
-    complaints: Vec<String>,
-    every_promise_held: bool,
+    pub(crate) repeats_unexplained: Vec<i64>,
+    /// How many events were pending when the last fault was over.
+    pub(crate) backlog: i64,
+    pub(crate) drained_after_seconds: Option<f32>,
+    pub(crate) drain_limit_seconds: f32,
+    pub(crate) complaints: Vec<String>,
+    pub(crate) every_promise_held: bool,
+    pub(crate) figures: Figures,
+    /// Figures that the run was to reach and did not.
+    pub(crate) not_enough: Vec<String>,
     /// In the order of time.
-    history: Vec<Event>,
+    pub(crate) history: Vec<Event>,
 }
 
-#[derive(Debug, Serialize)]
-struct Event {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Event {
     fault: String,
     /// Milliseconds since 1970, as in the logs and in the topic.
     from: i64,
     to: i64,
 }
 
-#[derive(Debug, Serialize)]
-struct Line {
-    fault: &'static str,
-    times: usize,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) fault: String,
+    pub(crate) times: usize,
     /// Counted for the last fault before them that can cost any.
-    repeats_after: usize,
+    pub(crate) repeats_after: usize,
 }
 
 /// What was asked for.
@@ -73,13 +79,19 @@ pub(crate) struct Setup {
     pub(crate) processors: usize,
     pub(crate) processors_started: u32,
     pub(crate) drain_limit: Duration,
+    pub(crate) backlog: i64,
+    pub(crate) figures: Figures,
+    /// What was to be reached.
+    pub(crate) least: Figures,
 }
 
 impl Report {
     pub(crate) fn new(setup: &Setup, evidence: &Evidence, verdict: &Verdict) -> Self {
-        let line = |fault| Line {
-            fault,
-            times: evidence.happened.faults.iter().filter(|past| past.fault.kind() == fault).count(),
+        let times =
+            |fault| evidence.happened.faults.iter().filter(|past| past.struck && past.fault.kind() == fault).count();
+        let line = |fault: &'static str| Line {
+            fault: fault.to_owned(),
+            times: times(fault),
             repeats_after: verdict.repeats_after.get(fault).copied().unwrap_or_default(),
         };
         let findings = &verdict.findings;
@@ -89,7 +101,12 @@ impl Report {
             minutes: setup.lasted.as_secs_f32() / 60.0,
             processors: setup.processors,
             processors_started: setup.processors_started,
-            transactions: evidence.claims.transactions.clone(),
+            transactions: evidence
+                .claims
+                .transactions
+                .iter()
+                .map(|(ending, count)| ((*ending).to_owned(), *count))
+                .collect(),
             events: evidence.ledger.len(),
             records: evidence.records.len(),
             dead_letters: evidence.dead.len(),
@@ -110,10 +127,13 @@ impl Report {
             repeats: verdict.repeats.len(),
             repeats_allowed: verdict.repeats_allowed,
             repeats_unexplained: verdict.unexplained.clone(),
+            backlog: setup.backlog,
             drained_after_seconds: verdict.drained.map(|time| time.as_secs_f32()),
             drain_limit_seconds: setup.drain_limit.as_secs_f32(),
             complaints: verdict.complaints.clone(),
             every_promise_held: verdict.holds(),
+            figures: setup.figures,
+            not_enough: setup.figures.missing(setup.least),
             history: evidence
                 .happened
                 .faults
@@ -125,8 +145,9 @@ impl Report {
 }
 
 impl Report {
+    /// Whether every promise held, and enough happened to say so.
     pub(crate) fn holds(&self) -> bool {
-        self.every_promise_held
+        self.every_promise_held && self.not_enough.is_empty()
     }
 }
 
@@ -147,6 +168,7 @@ impl fmt::Display for Report {
         writeln!(f, "of those whose commit had no answer {there} were committed and {not} rolled back")?;
         writeln!(f, "graceful stops: {}, with {} events left open at their deadline", self.stops, self.abandoned)?;
         writeln!(f, "leases lost: {}, producers failed: {}", self.lost_leases, self.failed_producers)?;
+        writeln!(f, "connections cut at COMMIT: {}", self.figures.commits)?;
         writeln!(f, "\n{:<24}{:>7}{:>15}", "fault", "times", "repeats after")?;
         for line in self.faults.iter().filter(|line| line.times + line.repeats_after > 0) {
             writeln!(f, "{:<24}{:>7}{:>15}", line.fault, line.times, line.repeats_after)?;
@@ -176,11 +198,64 @@ impl fmt::Display for Report {
             self.repeats_allowed,
             self.repeats_unexplained.len()
         )?;
-        writeln!(f, "{:<12}drained {drained} after the last fault, of {:.0} s", "liveness", self.drain_limit_seconds)?;
+        writeln!(
+            f,
+            "{:<12}{} events pending after the last fault, drained {drained} later, of {:.0} s",
+            "liveness", self.backlog, self.drain_limit_seconds
+        )?;
         for complaint in &self.complaints {
             writeln!(f, "complaint: {complaint}")?;
         }
+        for figure in &self.not_enough {
+            writeln!(f, "not enough happened: {figure}")?;
+        }
         let verdict = if self.every_promise_held { "every promise held" } else { "A PROMISE WAS BROKEN" };
         write!(f, "\n{verdict}")
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::history::Happened;
+    use crate::judge::judge;
+    use crate::logs::Said;
+    use crate::workload::Claims;
+
+    /// Of a run in which two processors were killed and nothing else happened.
+    pub(crate) fn report() -> Report {
+        let evidence = Evidence {
+            ledger: Vec::new(),
+            records: Vec::new(),
+            dead: std::collections::HashSet::new(),
+            pending: std::collections::HashSet::new(),
+            claims: Claims::default(),
+            happened: Happened::default(),
+            said: Said::default(),
+            drained: Some(Duration::from_millis(1_500)),
+        };
+        let setup = Setup {
+            database: "postgres",
+            seed: 1,
+            lasted: Duration::from_secs(60),
+            processors: 3,
+            processors_started: 5,
+            drain_limit: Duration::from_secs(30),
+            backlog: 0,
+            figures: Figures { kills: 2, ..Figures::default() },
+            least: Figures::default(),
+        };
+        let mut report = Report::new(&setup, &evidence, &judge(&evidence));
+        report.faults.iter_mut().filter(|line| line.fault == "kill a processor").for_each(|line| line.times = 2);
+        report
+    }
+
+    #[test]
+    fn a_run_in_which_too_little_happened_shows_nothing() {
+        let mut report = report();
+        assert!(report.holds());
+        report.not_enough = report.figures.missing(Figures::CI);
+        assert!(!report.holds() && report.every_promise_held);
+        assert!(report.to_string().contains("2 of 10 kills"));
     }
 }

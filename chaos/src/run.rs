@@ -7,27 +7,49 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use sea_orm::{ConnectionTrait, Statement};
 
+use crate::broken::Broken;
 use crate::cli::Options;
-use crate::judge::{collect, judge};
+use crate::fault::KINDS;
+use crate::figures::Figures;
+use crate::judge::{Evidence, collect, judge};
 use crate::report::{Report, Setup};
-use crate::stage::Stage;
+use crate::stage::{Servers, Stage};
 use crate::workload::Workload;
 use crate::{logs, nemesis, plan};
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
+    let servers = Arc::new(Servers::launch(options.database).await?);
+    let (setup, evidence) = watch(options, &servers, None).await?;
+    Ok(Report::new(&setup, &evidence, &judge(&evidence)))
+}
+
+/// A run on servers that are there, of processors that may have a mistake.
+pub(crate) async fn watch(
+    options: &Options,
+    servers: &Arc<Servers>,
+    broken: Option<Broken>,
+) -> anyhow::Result<(Setup, Evidence)> {
     let folder = logs_folder(options)?;
     println!("the processors' logs are in {}", folder.display());
     let processors = options.processors();
-    let stage = Arc::new(Stage::set(options.database, processors, &folder).await?);
-    let plan = plan::plan(options.seed, options.length, options.database, processors, &options.kinds);
+    let stage = Arc::new(Stage::set(servers, processors, &folder, broken).await?);
+    // Kinds that were asked for by name are all the same.
+    let usual = if options.kinds == KINDS { Figures::FULL } else { Figures::default() };
+    let shares = options.least.unwrap_or(usual);
+    let plan = plan::plan(options.seed, shares, options.database, processors, &options.kinds);
 
     let began = Instant::now();
     let workload = Workload::start(&stage, options.seed);
-    nemesis::carry_out(&stage, plan, options.length, |line| println!("{line}")).await;
+    let is_enough = |lasted| {
+        let so_far = || Figures { events: workload.committed(), ..stage.figures() };
+        lasted >= options.length || options.least.is_some_and(|least| so_far().missing(least).is_empty())
+    };
+    nemesis::carry_out(&stage, plan, is_enough, |line| println!("{line}")).await;
     stage.heal();
     let claims = workload.stop().await?;
     let lasted = began.elapsed();
 
+    let backlog = pending(&stage).await.unwrap_or_default();
     let drained = drain(&stage, options.drain).await;
     for place in 0..processors {
         let process = stage.place(place).await.take().context("a place without a processor")?;
@@ -43,15 +65,18 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
         processors,
         processors_started: stage.processors_started(),
         drain_limit: options.drain,
+        backlog,
+        figures: Figures { events: evidence.ledger.len() as u64, ..stage.figures() },
+        least: options.least.unwrap_or_default(),
     };
-    Ok(Report::new(&setup, &evidence, &judge(&evidence)))
+    Ok((setup, evidence))
 }
 
 /// Waits until nothing is pending, and says how long that took.
 async fn drain(stage: &Stage, limit: Duration) -> Option<Duration> {
     let began = Instant::now();
     while began.elapsed() < limit {
-        if is_empty(stage).await == Ok(true) {
+        if pending(stage).await == Ok(0) {
             return Some(began.elapsed());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -59,11 +84,11 @@ async fn drain(stage: &Stage, limit: Duration) -> Option<Duration> {
     None
 }
 
-async fn is_empty(stage: &Stage) -> Result<bool, sea_orm::DbErr> {
+async fn pending(stage: &Stage) -> Result<i64, sea_orm::DbErr> {
     let db = stage.database.connection();
     let sql = "SELECT (SELECT COUNT(*) FROM outbox_event) + (SELECT COUNT(*) FROM outbox_scheduled)";
     let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
-    row.map_or(Ok(false), |row| Ok(row.try_get_by_index::<i64>(0)? == 0))
+    row.ok_or_else(|| sea_orm::DbErr::Custom("no row".to_owned()))?.try_get_by_index(0)
 }
 
 fn logs_folder(options: &Options) -> anyhow::Result<PathBuf> {

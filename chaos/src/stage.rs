@@ -3,22 +3,57 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
-use outbox_tests::ledger::{self, Refused};
+use outbox_testkit::ledger::{self, Refused};
 use outbox_tests::{Kafka, Kind, OwnServer, ProcessorProcess, Server, TestDatabase, on_server, sqlite};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::broken::Broken;
+use crate::clock::{Clock, Clocks};
 use crate::fault::Link;
-use crate::history::History;
+use crate::figures::Figures;
+use crate::history::{self, History};
+use crate::logs;
 use crate::profile::{KEYS, PARTITIONS, SHUTDOWN, WRITERS};
-use crate::proxy::{Protocol, Proxy};
+use outbox_testkit::{Protocol, Proxy};
 
-/// Servers, writers' connections and processors, with a proxy on every way.
+/// The servers, which may serve one run after the other.
+pub(crate) struct Servers {
+    kind: Kind,
+    /// None on SQLite.
+    database: Option<Mutex<OwnServer>>,
+    kafka: Mutex<OwnServer>,
+    /// The database server's. None on SQLite, and where no clock can be moved.
+    clock: Option<Clock>,
+    clocks: Option<Clocks>,
+}
+
+impl Servers {
+    pub(crate) async fn launch(kind: Kind) -> anyhow::Result<Self> {
+        let clocks = if cfg!(target_os = "linux") { Some(Clocks::build()?) } else { None };
+        let clock = clocks.as_ref().filter(|_| kind != Kind::Sqlite);
+        let clock = clock.map(|clocks| clocks.clock("database")).transpose()?;
+        let variables = clock.as_ref().map(Clock::variables).transpose()?;
+        let own = async |server| {
+            let variables = variables.as_ref().map_or(&[][..], |variables| variables);
+            Some(Mutex::new(OwnServer::launch_with(server, variables).await))
+        };
+        let database = match kind {
+            Kind::Postgres => own(Server::Postgres).await,
+            Kind::MariaDb => own(Server::MariaDb).await,
+            Kind::Sqlite => None,
+        };
+        Ok(Self { kind, database, kafka: Mutex::new(OwnServer::launch(Server::Kafka).await), clock, clocks })
+    }
+}
+
+/// Writers' connections and processors, with a proxy on every way between them and the servers.
 pub(crate) struct Stage {
     pub(crate) database: TestDatabase,
     pub(crate) kafka: Kafka,
@@ -26,8 +61,8 @@ pub(crate) struct Stage {
     /// The writers', through their proxy.
     pub(crate) outbox: Outbox,
     pub(crate) history: History,
-    database_server: Option<Mutex<OwnServer>>,
-    kafka_server: Mutex<OwnServer>,
+    servers: Arc<Servers>,
+    broken: Option<Broken>,
     /// None on SQLite.
     writers: Option<Proxy>,
     places: Vec<Place>,
@@ -40,21 +75,28 @@ struct Place {
     /// None on SQLite.
     database: Option<Proxy>,
     kafka: Proxy,
+    /// None where no clock can be moved.
+    clock: Option<Clock>,
     running: Mutex<Option<ProcessorProcess>>,
 }
 
 impl Stage {
-    /// Starts everything. `logs` is a folder for what the processors have to say.
-    pub(crate) async fn set(kind: Kind, processors: usize, logs: &Path) -> anyhow::Result<Self> {
-        let (database_server, database) = match kind {
-            Kind::Postgres => own(Server::Postgres).await,
-            Kind::MariaDb => own(Server::MariaDb).await,
-            Kind::Sqlite => (None, sqlite().await),
+    /// Starts everything else, with tables and a topic of its own. `logs` is a folder for what the processors have to
+    /// say; they may have a mistake.
+    pub(crate) async fn set(
+        servers: &Arc<Servers>,
+        processors: usize,
+        logs: &Path,
+        broken: Option<Broken>,
+    ) -> anyhow::Result<Self> {
+        let kind = servers.kind;
+        let database = match &servers.database {
+            Some(server) => on_server(server.lock().await.address()).await,
+            None => sqlite().await,
         };
         Migrator::up(database.connection(), None).await?;
         ledger::create(database.connection(), KEYS).await?;
-        let kafka_server = OwnServer::launch(Server::Kafka).await;
-        let kafka = Kafka::at(kafka_server.address());
+        let kafka = Kafka::at(servers.kafka.lock().await.address());
         // The broker's time, to know when a repeat came.
         let settings = [("max.message.bytes", Refused::TOPIC_LIMIT), ("message.timestamp.type", "LogAppendTime")];
         let topic = kafka.topic_with(PARTITIONS, &settings).await;
@@ -67,10 +109,12 @@ impl Stage {
             _ => connect(&url, connections).await?,
         };
         let mut places = Vec::new();
-        for _ in 0..processors {
+        for place in 0..processors {
+            let name = format!("{topic}-{place}");
+            let clock = servers.clocks.as_ref().map(|clocks| clocks.clock(&name)).transpose()?;
             let broker: SocketAddr = kafka.brokers().parse().context("Kafka's address")?;
             let kafka = Proxy::start(broker, Protocol::Kafka).await?;
-            places.push(Place { database: database_proxy(&database).await?, kafka, running: Mutex::new(None) });
+            places.push(Place { database: database_proxy(&database).await?, kafka, clock, running: Mutex::new(None) });
         }
         let stage = Self {
             database,
@@ -78,8 +122,8 @@ impl Stage {
             topic,
             outbox: Outbox::new(db),
             history: History::default(),
-            database_server,
-            kafka_server: Mutex::new(kafka_server),
+            servers: Arc::clone(servers),
+            broken,
             writers,
             places,
             logs: logs.to_owned(),
@@ -98,7 +142,14 @@ impl Stage {
         let log = std::fs::File::create(self.logs.join(format!("processor-{number}-at-{place}.log")))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("processor").stderr(log);
-        let Place { database, kafka, .. } = &self.places[place];
+        if let Some(broken) = self.broken {
+            command.args(["--broken", broken.name()]);
+        }
+        let Place { database, kafka, clock, .. } = &self.places[place];
+        if let Some(clock) = clock {
+            command.envs(clock.variables()?);
+        }
+        logs::begin_at(&mut command, history::now());
         let url = through(self.database.url(), database.as_ref());
         Ok(ProcessorProcess::run(command, &url, &kafka.address().to_string(), &[]))
     }
@@ -125,17 +176,30 @@ impl Stage {
         }
     }
 
+    /// How much has happened, but for the events.
+    pub(crate) fn figures(&self) -> Figures {
+        let ways = self.places.iter().filter_map(|place| place.database.as_ref()).chain(&self.writers);
+        Figures { commits: ways.map(Proxy::cut_commits).sum(), ..self.history.figures() }
+    }
+
     pub(crate) async fn database_server(&self) -> Option<MutexGuard<'_, OwnServer>> {
-        match &self.database_server {
+        match &self.servers.database {
             Some(server) => Some(server.lock().await),
             None => None,
         }
     }
 
     pub(crate) async fn kafka_server(&self) -> MutexGuard<'_, OwnServer> {
-        self.kafka_server.lock().await
+        self.servers.kafka.lock().await
     }
 
+    /// Moves the clock of the processors in a place, or of the database's server.
+    pub(crate) fn move_clock(&self, place: Option<usize>, ahead: i64) -> anyhow::Result<()> {
+        let clock = place.map_or(self.servers.clock.as_ref(), |place| self.places[place].clock.as_ref());
+        clock.context("a clock that cannot be moved")?.set(ahead)
+    }
+
+    /// Faults end. Clocks stay where they are: they do not go back by themselves either.
     pub(crate) fn heal(&self) {
         let links = (0..self.places()).flat_map(|place| [Link::Database(place), Link::Kafka(place)]);
         links.chain([Link::Writers]).filter_map(|link| self.proxy(link)).for_each(Proxy::heal);
@@ -170,12 +234,6 @@ impl Stage {
         }
         bail!("a processor stopped without a report")
     }
-}
-
-async fn own(server: Server) -> (Option<Mutex<OwnServer>>, TestDatabase) {
-    let server = OwnServer::launch(server).await;
-    let database = on_server(server.address()).await;
-    (Some(Mutex::new(server)), database)
 }
 
 async fn database_proxy(database: &TestDatabase) -> anyhow::Result<Option<Proxy>> {

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use fastrand::Rng;
 use outbox_sea_orm::{CommitOutcome, commit_outcome};
-use outbox_tests::ledger;
+use outbox_testkit::ledger;
 use sea_orm::DbErr;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::fault::Link;
-use crate::profile::{KEYS, PAUSE, WRITERS};
-use crate::proxy::Trap;
+use crate::profile::{EVENTS_PER_SECOND, KEYS, WRITERS};
 use crate::stage::Stage;
+use outbox_testkit::Trap;
 
 /// How a transaction is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,18 +58,26 @@ pub(crate) struct Claims {
 pub(crate) struct Workload {
     stop: Arc<AtomicBool>,
     claims: Arc<Mutex<Claims>>,
+    committed: Arc<AtomicU64>,
     writers: JoinSet<()>,
 }
 
 impl Workload {
     pub(crate) fn start(stage: &Arc<Stage>, seed: u64) -> Self {
         let (stop, claims) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Claims>>::default());
+        let committed = Arc::<AtomicU64>::default();
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS as u64 {
             let random = Rng::with_seed(seed.wrapping_mul(1_000).wrapping_add(writer));
-            writers.spawn(write(Arc::clone(stage), random, Arc::clone(&stop), Arc::clone(&claims)));
+            let work = write(Arc::clone(stage), random, Arc::clone(&stop), Arc::clone(&claims), Arc::clone(&committed));
+            writers.spawn(work);
         }
-        Self { stop, claims, writers }
+        Self { stop, claims, committed, writers }
+    }
+
+    /// Events that writers know to be committed.
+    pub(crate) fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed)
     }
 
     /// Returns when every writer has finished its transaction.
@@ -80,13 +88,20 @@ impl Workload {
     }
 }
 
-async fn write(stage: Arc<Stage>, mut random: Rng, stop: Arc<AtomicBool>, claims: Arc<Mutex<Claims>>) {
+async fn write(
+    stage: Arc<Stage>,
+    mut random: Rng,
+    stop: Arc<AtomicBool>,
+    claims: Arc<Mutex<Claims>>,
+    committed: Arc<AtomicU64>,
+) {
     while !stop.load(Ordering::Relaxed) {
+        let (began, count) = (tokio::time::Instant::now(), random.u32(1..=10));
         let ending = Ending::draw(&mut random);
-        let hot = random.u8(..5) == 0;
+        let hot = random.u8(..10) == 0;
         let key = format!("key-{}", if hot { 0 } else { random.usize(..KEYS) });
         let entered = Arc::<Mutex<Vec<Entered>>>::default();
-        let work = transaction(Arc::clone(&stage), key, random.usize(1..=4), ending, Arc::clone(&entered));
+        let work = transaction(Arc::clone(&stage), key, count, ending, Arc::clone(&entered));
         // In a task of its own, which may panic.
         let outcome = match ending {
             Ending::Cancel { polls } => tokio::spawn(at_most(polls, work)).await,
@@ -103,13 +118,14 @@ async fn write(stage: Arc<Stage>, mut random: Rng, stop: Arc<AtomicBool>, claims
             let mut claims = claims.lock().unwrap_or_else(PoisonError::into_inner);
             *claims.transactions.entry(ending.name()).or_default() += 1;
             let entered = std::mem::take(&mut *entered.lock().unwrap_or_else(PoisonError::into_inner));
-            let claimed = entered
-                .into_iter()
-                .map(|entry| (entry.event, if entry.in_savepoint { Claim::RolledBack } else { claim }));
-            claims.entries.extend(claimed);
+            let claim_of = |entry: &Entered| if entry.in_savepoint { Claim::RolledBack } else { claim };
+            let now = entered.iter().filter(|entry| claim_of(entry) == Claim::Committed).count();
+            committed.fetch_add(now as u64, Ordering::Relaxed);
+            claims.entries.extend(entered.iter().map(|entry| (entry.event, claim_of(entry))));
         }
-        let pause = if failed { Duration::from_millis(200) } else { PAUSE.mul_f32(random.f32()) };
-        tokio::time::sleep(pause).await;
+        let share = Duration::from_secs(WRITERS as u64) * count / EVENTS_PER_SECOND;
+        let pause = if failed { Duration::from_millis(200) } else { share.mul_f32(2.0 * random.f32()) };
+        tokio::time::sleep_until(began + pause).await;
     }
 }
 
@@ -121,7 +137,7 @@ struct Entered {
 async fn transaction(
     stage: Arc<Stage>,
     key: String,
-    count: usize,
+    count: u32,
     ending: Ending,
     entered: Arc<Mutex<Vec<Entered>>>,
 ) -> Result<Claim, DbErr> {
@@ -131,11 +147,13 @@ async fn transaction(
     let txn = stage.outbox.begin().await?;
     if ending == Ending::Savepoint {
         let savepoint = txn.begin().await?;
-        note(ledger::enter(&savepoint, &stage.topic, &key, false).await?, true);
+        note(ledger::enter(&savepoint, &stage.topic, &key).await?, true);
         savepoint.rollback().await?;
     }
-    for _ in 0..count {
-        note(ledger::enter(&txn, &stage.topic, &key, false).await?, false);
+    // Some one by one, some together.
+    for count in [count / 2, count - count / 2] {
+        let events = ledger::enter_many(&txn, &stage.topic, &key, count).await?;
+        events.into_iter().for_each(|event| note(event, false));
     }
     match ending {
         Ending::Commit | Ending::Savepoint | Ending::Cancel { .. } => txn.commit().await?,
@@ -172,13 +190,13 @@ async fn at_most<F: Future>(polls: u32, future: F) -> Option<F::Output> {
 
 impl Ending {
     fn draw(random: &mut Rng) -> Self {
-        match random.u32(..40) {
-            0 | 1 => Self::Rollback,
-            2 | 3 => Self::Savepoint,
-            4 => Self::Drop,
-            5 => Self::Panic,
-            6 | 7 => Self::Cancel { polls: random.u32(1..60) },
-            8 => Self::Cut { heard: random.bool() },
+        match random.u32(..80) {
+            0..4 => Self::Rollback,
+            4..8 => Self::Savepoint,
+            8..10 => Self::Drop,
+            10..12 => Self::Panic,
+            12..16 => Self::Cancel { polls: random.u32(1..100) },
+            16 => Self::Cut { heard: random.bool() },
             _ => Self::Commit,
         }
     }

@@ -10,6 +10,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use uuid::Uuid;
 
+use crate::Record;
 use crate::eventually;
 use crate::server::Server;
 
@@ -19,20 +20,6 @@ const REQUEST: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Kafka {
     brokers: String,
-}
-
-/// What a consumer sees of one record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "Kafka's own words")]
-pub struct Record {
-    pub partition: i32,
-    pub offset: i64,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    /// In the order of the record; a name may repeat.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// Milliseconds since 1970.
-    pub timestamp: Option<i64>,
 }
 
 /// The Kafka server; `None` when it is left out by request.

@@ -29,7 +29,6 @@ mod drop_at;
 mod eventually;
 mod every_database;
 mod kafka;
-pub mod ledger;
 mod own_server;
 mod program;
 mod rights;
@@ -41,7 +40,8 @@ pub use database::{Kind, TestDatabase, mariadb, on_server, postgres, sqlite, sql
 pub use drop_at::drop_at;
 pub use eventually::{Condition, eventually};
 pub use every_database::{Verdict, exercise};
-pub use kafka::{Kafka, Record, kafka};
+pub use kafka::{Kafka, kafka};
+pub use outbox_testkit::{Record, ledger};
 pub use own_server::OwnServer;
 pub use program::{FAILED, run_processor, run_requeue, run_writer};
 pub use roles::Role;

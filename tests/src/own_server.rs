@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -40,13 +41,26 @@ impl OwnServer {
     ///
     /// As [`start`](Self::start).
     pub async fn launch(server: Server) -> Self {
+        Self::launch_with(server, &[]).await
+    }
+
+    /// Starts one with variables in its environment.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn launch_with(server: Server, variables: &[(&str, String)]) -> Self {
         let run = env::var_os(RUN).expect("a server of its own: run `cargo xtask test`");
         let folder = Path::new(&run).join(format!("own-{}", Uuid::now_v7().simple()));
         let mut this = Self { server, folder, address: String::new() };
-        this.restart().await;
-        let variables = services(&this.folder, &["env"]).await;
+        let mut words = vec!["up".to_owned(), server.name().to_owned()];
+        for (name, value) in variables {
+            words.extend(["--env".to_owned(), format!("{name}={value}")]);
+        }
+        services(&this.folder, &words).await;
+        let exports = services(&this.folder, &["env"]).await;
         let prefix = format!("export {}=", server.variable());
-        let address = variables.lines().find_map(|line| line.strip_prefix(&prefix)).expect("the server's address");
+        let address = exports.lines().find_map(|line| line.strip_prefix(&prefix)).expect("the server's address");
         this.address = address.to_owned();
         this
     }
@@ -78,7 +92,7 @@ impl Drop for OwnServer {
     }
 }
 
-async fn services(folder: &Path, words: &[&str]) -> String {
+async fn services(folder: &Path, words: &[impl AsRef<str> + Debug]) -> String {
     let mut command = command(folder, words).expect("the tests were started by `cargo xtask test`");
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("xtask runs");
     let error = String::from_utf8_lossy(&output.stderr);
@@ -86,9 +100,9 @@ async fn services(folder: &Path, words: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn command(folder: &Path, words: &[&str]) -> Result<Command, env::VarError> {
+fn command(folder: &Path, words: &[impl AsRef<str>]) -> Result<Command, env::VarError> {
     let xtask: OsString = env::var_os(XTASK).ok_or(env::VarError::NotPresent)?;
     let mut command = Command::new(xtask);
-    command.arg("services").args(words).arg("--dir").arg(folder).stdin(Stdio::null());
+    command.arg("services").args(words.iter().map(AsRef::as_ref)).arg("--dir").arg(folder).stdin(Stdio::null());
     Ok(command)
 }

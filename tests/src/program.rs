@@ -24,18 +24,14 @@ pub const FAILED: &str = "a failpoint was hit";
 ///
 /// When the environment is not complete, a setting is out of range, or the tables cannot be used.
 #[expect(clippy::print_stdout, reason = "it talks to the test that started it")]
-pub async fn run_processor(
-    kafka: impl FnOnce(KafkaPublisherBuilder) -> KafkaPublisherBuilder,
-    configure: impl FnOnce(ProcessorBuilder) -> ProcessorBuilder,
-) {
+pub async fn run_processor(assemble: impl FnOnce(&Outbox, KafkaPublisherBuilder) -> ProcessorBuilder) {
     let mut options = ConnectOptions::new(env::var("DATABASE_URL").expect("DATABASE_URL"));
     options.sqlx_logging(false).max_connections(6).connect_lazy(true).acquire_timeout(Duration::from_secs(5));
     let db = Database::connect(options).await.expect("a pool");
-    let publisher = kafka(KafkaPublisher::builder(env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS")));
-    let outbox = Outbox::new(db);
-    let builder = outbox.processor(publisher.build().expect("a publisher")).from_env().expect("settings");
+    let kafka = KafkaPublisher::builder(env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS"));
+    let builder = assemble(&Outbox::new(db), kafka).from_env().expect("settings");
     let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
-    let processor = configure(builder).spawn().expect("settings in range");
+    let processor = builder.spawn().expect("settings in range");
     println!("ready");
     let (mut delivered, mut failed) = (0, false);
     let mut look = tokio::time::interval(Duration::from_millis(50));

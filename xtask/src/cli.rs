@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::passes::Pass;
-use crate::services::{KafkaOptions, ScramUser, Service};
+use crate::services::{Environment, KafkaOptions, ScramUser, Service};
 
 pub(crate) const HELP: &str = "\
 Development tasks of this workspace.
@@ -24,6 +24,8 @@ Usage: cargo xtask <task>
       --kafka-listener <protocol>            with `up`: a further listener, of SSL, SASL_PLAINTEXT or SASL_SSL;
                                              `env` prints OUTBOX_TEST_KAFKA_BROKERS_<protocol>
       --kafka-config <file>                  with `up`: settings added to the broker's own
+      --env <name>=<value>                   with `up`: a variable in the servers' environment, for as long as they
+                                             are kept
       --kafka-scram <user>=<password>        with `up`: a user of SASL/SCRAM
 
   test [-- <arguments of cargo test>]        run the tests on real servers: those that the environment names, and
@@ -57,7 +59,7 @@ pub(crate) enum Task {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ServicesAction {
-    Up(Vec<Service>, KafkaOptions),
+    Up(Vec<Service>, KafkaOptions, Environment),
     Crash(Vec<Service>),
     Down,
     Env,
@@ -90,10 +92,16 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
 fn services(mut parser: Parser) -> anyhow::Result<Task> {
     let mut words: Vec<OsString> = Vec::new();
     let mut dir = None;
+    let mut environment = Environment::new();
     let mut kafka = KafkaOptions::default();
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("dir") => dir = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("env") => {
+                let variable = parser.value()?.string()?;
+                let (name, value) = variable.split_once('=').context("--env: <name>=<value>")?;
+                environment.push((name.to_owned(), value.to_owned()));
+            }
             Arg::Long("kafka-listener") => kafka.listeners.push(parser.value()?.parse()?),
             Arg::Long("kafka-config") => kafka.config = Some(PathBuf::from(parser.value()?)),
             Arg::Long("kafka-scram") => kafka.scram.push(parser.value()?.parse_with(ScramUser::from_str)?),
@@ -106,8 +114,9 @@ fn services(mut parser: Parser) -> anyhow::Result<Task> {
     let action = words.next().context("services: one of up, crash, down, env, status")?.string()?;
     let named = words.map(|word| word.parse_with(str::parse)).collect::<Result<Vec<Service>, _>>()?;
     let action = match (action.as_str(), named.as_slice()) {
-        ("up", []) => ServicesAction::Up(Service::USUAL.to_vec(), kafka),
-        ("up", _) => ServicesAction::Up(named, kafka),
+        ("up", []) => ServicesAction::Up(Service::USUAL.to_vec(), kafka, environment),
+        ("up", _) => ServicesAction::Up(named, kafka, environment),
+        _ if !environment.is_empty() => bail!("services {action}: --env goes with `up`"),
         _ if kafka != KafkaOptions::default() => bail!("services {action}: options of Kafka go with `up`"),
         ("crash", [_, ..]) => ServicesAction::Crash(named),
         ("down", []) => ServicesAction::Down,
@@ -178,7 +187,10 @@ mod tests {
 
     #[test]
     fn servers_are_all_unless_named() {
-        let up = |services| Task::Services { action: ServicesAction::Up(services, KafkaOptions::default()), dir: None };
+        let up = |services| Task::Services {
+            action: ServicesAction::Up(services, KafkaOptions::default(), Environment::new()),
+            dir: None,
+        };
         assert_eq!(parsed("services up").unwrap(), up(Service::USUAL.to_vec()));
         assert_eq!(parsed("services up kafka postgres").unwrap(), up(vec![Service::Kafka, Service::Postgres]));
         assert!(parsed("services up oracle").is_err());
@@ -196,11 +208,20 @@ mod tests {
             config: Some("file".into()),
             scram: vec![ScramUser { name: "alice".to_owned(), password: "in=Wonderland".to_owned() }],
         };
-        let action = ServicesAction::Up(vec![Service::Kafka], kafka);
+        let action = ServicesAction::Up(vec![Service::Kafka], kafka, Environment::new());
         assert_eq!(parsed(line).unwrap(), Task::Services { action, dir: None });
         assert!(parsed("services up --kafka-listener TLS").is_err());
         assert!(parsed("services up --kafka-scram alice").is_err());
         assert!(parsed("services down --kafka-listener SSL").is_err());
+    }
+
+    #[test]
+    fn servers_may_have_variables() {
+        let environment = vec![("A".to_owned(), "b=c".to_owned())];
+        let action = ServicesAction::Up(vec![Service::Postgres], KafkaOptions::default(), environment);
+        assert_eq!(parsed("services up postgres --env A=b=c").unwrap(), Task::Services { action, dir: None });
+        assert!(parsed("services up --env A").is_err());
+        assert!(parsed("services down --env A=b").is_err());
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn servers(fleet: &mut Fleet, folder: PathBuf, skip: Vec<Service>, own: &[Servic
             _ => missing.push(service),
         }
     }
-    fleet.up(&missing, &KafkaOptions::default())?;
+    fleet.up(&missing, &KafkaOptions::default(), &[])?;
     servers.addresses.extend(fleet.records().map(|(service, record)| (service, record.address.clone())));
     Ok(servers)
 }

@@ -65,13 +65,13 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
         table(
             Table::Shard,
             "shard SMALLINT NOT NULL PRIMARY KEY, owner BINARY(16) NULL, epoch BIGINT NOT NULL DEFAULT 0, \
-             lease_until BIGINT NOT NULL DEFAULT 0, generation BIGINT NOT NULL DEFAULT 0"
+             lease_until BIGINT NOT NULL DEFAULT 0, lease BIGINT NOT NULL DEFAULT 0, generation BIGINT NOT NULL DEFAULT 0"
                 .to_owned(),
         ),
         table(
             Table::Processor,
             "id BINARY(16) NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL, started_at BIGINT NOT NULL, \
-             alive_until BIGINT NOT NULL, reach SMALLINT NOT NULL DEFAULT 0, state LONGTEXT NOT NULL"
+             alive_until BIGINT NOT NULL, lease BIGINT NOT NULL DEFAULT 0, reach SMALLINT NOT NULL DEFAULT 0, state LONGTEXT NOT NULL"
                 .to_owned(),
         ),
         table(Table::Lock, "slot SMALLINT NOT NULL PRIMARY KEY".to_owned()),

@@ -80,7 +80,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
         table(
             Table::Shard,
             "shard smallint PRIMARY KEY, owner uuid, epoch bigint NOT NULL DEFAULT 0, \
-             lease_until bigint NOT NULL DEFAULT 0, generation bigint NOT NULL DEFAULT 0"
+             lease_until bigint NOT NULL DEFAULT 0, lease bigint NOT NULL DEFAULT 0, generation bigint NOT NULL DEFAULT 0"
                 .to_owned(),
             HOT,
         ),
@@ -88,7 +88,7 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
             Table::Processor,
             format!(
                 "id uuid PRIMARY KEY, name {NAME}, started_at bigint NOT NULL, alive_until bigint NOT NULL, \
-                 reach smallint NOT NULL DEFAULT 0, state {NAME}"
+                 lease bigint NOT NULL DEFAULT 0, reach smallint NOT NULL DEFAULT 0, state {NAME}"
             ),
             HOT,
         ),

@@ -63,13 +63,13 @@ pub(super) fn create(options: &Options) -> Vec<Step> {
         table(
             Table::Shard,
             "shard INTEGER NOT NULL PRIMARY KEY, owner BLOB, epoch INTEGER NOT NULL DEFAULT 0, \
-             lease_until INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0"
+             lease_until INTEGER NOT NULL DEFAULT 0, lease INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0"
                 .to_owned(),
         ),
         table(
             Table::Processor,
             "id BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, started_at INTEGER NOT NULL, \
-             alive_until INTEGER NOT NULL, reach INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL"
+             alive_until INTEGER NOT NULL, lease INTEGER NOT NULL DEFAULT 0, reach INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL"
                 .to_owned(),
         ),
     ]

@@ -125,8 +125,8 @@ fn others(backend: DbBackend) -> Vec<(&'static str, Vec<Column>)> {
         ("outbox_scheduled", scheduled.chain(list("shard:small due_at:big shards:small")).collect()),
         ("outbox_dead", dead.chain(list("state:small died_at:big reason:1000")).collect()),
         ("outbox_parked", list("topic:249 partition_key:512 shard:small parked_at:big")),
-        ("outbox_shard", list("shard:small owner:uuid? epoch:big lease_until:big generation:big")),
-        ("outbox_processor", list("id:uuid name:255 started_at:big alive_until:big reach:small state:long")),
+        ("outbox_shard", list("shard:small owner:uuid? epoch:big lease_until:big lease:big generation:big")),
+        ("outbox_processor", list("id:uuid name:255 started_at:big alive_until:big lease:big reach:small state:long")),
         ("outbox_meta", list("name:64 value:255")),
         ("outbox_migrations", list("version:255 applied_at:big")),
     ];

@@ -190,7 +190,11 @@ impl Engine {
 
     fn take_in(&mut self, now: Instant, reply: ReadReply) {
         let (mut events, mut bytes) = (0, 0);
-        for found in reply.lanes {
+        for mut found in reply.lanes {
+            for row in found.rows.iter_mut().chain(&mut found.revisited) {
+                // One that waits longer than it was told to is not left to a clock that went back.
+                row.retry_in = row.retry_in.filter(|wait| self.config.retry.allows(&row.message, *wait));
+            }
             let shard = found.shard;
             let asked = &self.reading.asked;
             let lane = self.lanes.get_mut(&shard).filter(|lane| !lane.draining && asked.contains(&lane.serial));

@@ -153,6 +153,17 @@ impl RetryPolicy {
         delay.map_or(Verdict::Dead(self.on_death), Verdict::RetryIn)
     }
 
+    /// The longest delay after rejection number `attempts`, where the policy alone says so.
+    fn longest(&self, attempts: u32) -> Option<Duration> {
+        match &self.shape {
+            Shape::Exponential { base, factor, max_delay } => {
+                Some(backoff::ceiling(*base, *factor, *max_delay, attempts))
+            }
+            Shape::Fixed(delay) => Some(*delay),
+            Shape::Custom(_) => None,
+        }
+    }
+
     /// What is wrong with the policy, if anything.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         if self.mistake.is_some() {

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{RetryPolicy, Verdict};
 use crate::message::Message;
@@ -37,6 +38,13 @@ impl RetryRules {
     #[must_use]
     pub fn verdict(&self, message: &Message, attempts: u32, random: f64) -> Verdict {
         self.policy(&message.envelope.event_type, &message.envelope.topic).verdict(message, attempts, random)
+    }
+
+    /// Whether a rejected event can have so long to wait. If not, the clock has gone back since its rejection, or its
+    /// policy was another one.
+    pub(crate) fn allows(&self, message: &Message, wait: Duration) -> bool {
+        let policy = self.policy(&message.envelope.event_type, &message.envelope.topic);
+        policy.longest(message.attempts).is_none_or(|longest| wait <= longest)
     }
 
     pub(crate) fn problem(&self) -> Option<&'static str> {

@@ -54,21 +54,22 @@ impl Inner {
         }
         let now = self.sql.now();
         let update = if self.sql.backend == DbBackend::MySql {
-            "ON DUPLICATE KEY UPDATE name = VALUES(name), alive_until = VALUES(alive_until), reach = VALUES(reach), \
+            "ON DUPLICATE KEY UPDATE name = VALUES(name), alive_until = VALUES(alive_until), lease = VALUES(lease), reach = VALUES(reach), \
              state = VALUES(state)"
         } else {
             "ON CONFLICT (id) DO UPDATE \
-             SET name = excluded.name, alive_until = excluded.alive_until, reach = excluded.reach, \
+             SET name = excluded.name, alive_until = excluded.alive_until, lease = excluded.lease, reach = excluded.reach, \
              state = excluded.state"
         };
         let text = format!(
-            "INSERT INTO {table} (id, name, started_at, alive_until, reach, state) \
-             VALUES (?, ?, {now}, {now} + ?, ?, ?) {update}"
+            "INSERT INTO {table} (id, name, started_at, alive_until, lease, reach, state) \
+             VALUES (?, ?, {now}, {now} + ?, ?, ?, ?) {update}"
         );
         let (name, state) = (clip(&request.name, 255), request.state.replace('\0', ""));
         let reach = number_of(request.reach);
         let counted = if request.guest { Duration::ZERO } else { request.ttl };
-        let values = [me, name.into(), micros(counted).into(), reach.into(), state.into()];
+        let (counted, lease) = (micros(counted), micros(request.ttl));
+        let values = [me, name.into(), counted.into(), lease.into(), reach.into(), state.into()];
         execute(txn, self.sql.statement(&text, values), DOING).await.map(drop)
     }
 
@@ -76,8 +77,9 @@ impl Inner {
     async fn living(&self, txn: &DatabaseTransaction) -> Result<Vec<(Uuid, Reach)>, StoreError> {
         let (table, now) = (&self.sql.processor, self.sql.now());
         let text = format!(
-            "SELECT id, reach, CASE WHEN alive_until > {now} THEN 1 ELSE 0 END, \
-             CASE WHEN alive_until < {now} - ? THEN 1 ELSE 0 END FROM {table}"
+            "SELECT id, reach, CASE WHEN {} THEN 1 ELSE 0 END, \
+             CASE WHEN alive_until < {now} - ? THEN 1 ELSE 0 END FROM {table}",
+            self.sql.lasts("", "alive_until")
         );
         let (mut living, mut forgotten) = (Vec::new(), Vec::new());
         for row in query(txn, self.sql.statement(&text, [micros(REMEMBERED).into()]), DOING).await? {
@@ -103,10 +105,10 @@ impl Inner {
 
     /// All shards, without a lock: what is done about them is checked again under one.
     async fn overview(&self, conn: &impl ConnectionTrait) -> Result<Vec<Seen>, StoreError> {
-        let (table, now) = (&self.sql.shard, self.sql.now());
         let text = format!(
-            "SELECT shard, owner, CASE WHEN owner IS NULL OR lease_until <= {now} THEN 1 ELSE 0 END \
-             FROM {table} ORDER BY shard"
+            "SELECT shard, owner, CASE WHEN {} THEN 1 ELSE 0 END FROM {} ORDER BY shard",
+            self.free(),
+            self.sql.shard
         );
         let rows = query(conn, self.sql.statement(&text, []), DOING).await?;
         let seen = |row| {
@@ -131,10 +133,16 @@ impl Inner {
         let locked = self.lock(txn, &mine, "owner = ?", &[me.into()], self.sql.for_update()).await?;
         let (kept, released): (Vec<Lease>, Vec<Lease>) =
             locked.into_iter().partition(|lease| !request.leaving && !request.release.contains(lease));
-        self.update(txn, &kept, &format!("lease_until = {} + ?", self.sql.now()), &[micros(request.ttl).into()])
-            .await?;
+        let lease = Value::from(micros(request.ttl));
+        let renewed = format!("lease_until = {} + ?, lease = ?", self.sql.now());
+        self.update(txn, &kept, &renewed, &[lease.clone(), lease]).await?;
         self.update(txn, &released, "owner = NULL, lease_until = 0", &[]).await?;
         Ok(kept)
+    }
+
+    /// Whether anybody may take a shard.
+    pub(super) fn free(&self) -> String {
+        format!("(owner IS NULL OR NOT {})", self.sql.lasts("", "lease_until"))
     }
 
     /// Takes free shards until the processor has `most`. Where it starts depends on who it is, so that processors
@@ -153,10 +161,10 @@ impl Inner {
         while held.len() < most && !left.is_empty() {
             let (some, rest) = left.split_at(left.len().min(most - held.len()));
             left = rest;
-            let still_free = format!("(owner IS NULL OR lease_until <= {})", self.sql.now());
-            let mut taken = self.lock(txn, some, &still_free, &[], self.sql.for_update_of_the_free()).await?;
-            let set = format!("owner = ?, epoch = epoch + 1, lease_until = {} + ?", self.sql.now());
-            self.update(txn, &taken, &set, &[me.into(), micros(request.ttl).into()]).await?;
+            let mut taken = self.lock(txn, some, &self.free(), &[], self.sql.for_update_of_the_free()).await?;
+            let set = format!("owner = ?, epoch = epoch + 1, lease_until = {} + ?, lease = ?", self.sql.now());
+            let lease = Value::from(micros(request.ttl));
+            self.update(txn, &taken, &set, &[me.into(), lease.clone(), lease]).await?;
             for lease in &mut taken {
                 lease.epoch += 1;
             }

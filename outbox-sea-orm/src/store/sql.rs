@@ -64,6 +64,14 @@ impl Sql {
         }
     }
 
+    /// Whether a lease or a processor lasts, by its column that says until when. One that is to last for more than twice
+    /// its length was made before the clock went back, by more than it is long: it has run out, or nobody could take
+    /// over for as long as the clock jumped. `of` is the table's alias with a dot, if it has one.
+    pub(super) fn lasts(&self, of: &str, until: &str) -> String {
+        let now = self.now();
+        format!("({of}{until} > {now} AND {of}{until} <= {now} + 2 * {of}lease)")
+    }
+
     /// What tells these tables from others that had the same names before.
     pub(super) fn made_at(&self) -> String {
         format!("(SELECT m.value FROM {} m WHERE m.name = 'made_at')", self.meta)

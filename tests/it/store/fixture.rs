@@ -75,10 +75,11 @@ impl Outboxed {
         conn.execute_unprepared(&self.fill(sql)).await.unwrap();
     }
 
-    /// SQL with the names of the tables `{event}` and `{shard}`.
+    /// SQL with the names of the tables `{event}`, `{shard}` and `{processor}`.
     pub(super) fn fill(&self, sql: &str) -> String {
         let (names, backend) = (self.store.names(), self.db.backend());
-        sql.replace("{event}", &names.event(backend)).replace("{shard}", &names.shard(backend))
+        let sql = sql.replace("{event}", &names.event(backend)).replace("{shard}", &names.shard(backend));
+        sql.replace("{processor}", &names.processor(backend))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The tables as a processor sees them.
 
 mod backlog;
+mod clock;
 mod contract;
 mod crash;
 mod databases;

@@ -25,10 +25,12 @@ pub(crate) enum Features {
 const LEAVES: [&str; 5] =
     ["outbox-examples", "outbox-tests", "outbox-sea-orm-benches", "outbox-sea-orm-chaos", "outbox-xtask"];
 
-const FIXED: [(&str, Features, &[&str]); 4] = [
+const FIXED: [(&str, Features, &[&str]); 5] = [
     ("outbox-sea-orm-core", Features::All, &["sea-orm", "sea-query", "sqlx", "rdkafka"]),
     ("outbox-sea-orm-derive", Features::All, &["sea-orm", "sea-query", "sqlx", "rdkafka"]),
     ("outbox-sea-orm-migration", Features::All, &["rdkafka"]),
+    // Services that publish elsewhere use it too.
+    ("outbox-sea-orm-testkit", Features::All, &["rdkafka"]),
     // With its features on, the facade brings the publishers that its user asked for. Failpoints are for tests.
     ("outbox-sea-orm", Features::None, &["rdkafka", "fail"]),
 ];

@@ -15,7 +15,7 @@ pub(crate) fn run(action: &ServicesAction, dir: Option<PathBuf>) -> anyhow::Resu
     let dir = dir.unwrap_or_else(|| cache.clone());
     let mut fleet = Fleet::open(&dir, &cache, Interrupt::listen()?)?;
     match action {
-        ServicesAction::Up(services, kafka) => fleet.up(services, kafka)?,
+        ServicesAction::Up(services, kafka, environment) => fleet.up(services, kafka, environment)?,
         ServicesAction::Crash(services) => {
             for service in services {
                 fleet.crash(*service)?;

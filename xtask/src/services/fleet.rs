@@ -1,6 +1,7 @@
 //! The servers of one folder.
 
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
@@ -50,9 +51,14 @@ impl Fleet {
 
     /// Starts those of `services` that do not run, all at once, and returns when every one answers. One that ran
     /// before starts on its old ports with its old data. After a failure no new one is left.
-    pub(crate) fn up(&mut self, services: &[Service], kafka: &KafkaOptions) -> anyhow::Result<()> {
+    pub(crate) fn up(
+        &mut self,
+        services: &[Service],
+        kafka: &KafkaOptions,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<()> {
         let mut new = Vec::new();
-        let result = self.start(services, kafka, &mut new);
+        let result = self.start(services, kafka, environment, &mut new);
         if result.is_err() {
             for service in new {
                 self.stop(service).unwrap_or_else(|error| eprintln!("error: {error:#}"));
@@ -61,7 +67,13 @@ impl Fleet {
         result
     }
 
-    fn start(&mut self, services: &[Service], kafka: &KafkaOptions, new: &mut Vec<Service>) -> anyhow::Result<()> {
+    fn start(
+        &mut self,
+        services: &[Service],
+        kafka: &KafkaOptions,
+        environment: &[(String, String)],
+        new: &mut Vec<Service>,
+    ) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut launched = Vec::new();
         for &service in services {
@@ -84,11 +96,11 @@ impl Fleet {
             let postgres = self.state.services.get(&Service::Postgres).map(Record::port);
             let recipe = recipe(service, &self.cache, kafka, postgres)?;
             new.push(service);
-            let child = self.launch(service, recipe.as_ref())?;
+            let child = self.launch(service, recipe.as_ref(), environment)?;
             launched.push((service, Some(recipe), child));
         }
         for (service, recipe, child) in launched {
-            self.wait(service, recipe.as_deref(), child)?;
+            self.wait(service, recipe.as_deref(), environment, child)?;
             println!(
                 "{service:8} is up at {} ({:.1} s)",
                 self.record(service)?.address,
@@ -119,7 +131,12 @@ impl Fleet {
         }
     }
 
-    fn launch(&mut self, service: Service, recipe: &dyn Recipe) -> anyhow::Result<Child> {
+    fn launch(
+        &mut self,
+        service: Service,
+        recipe: &dyn Recipe,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<Child> {
         let account = recipe.account()?;
         let folder = account::folder(&self.dir, service.name(), account)?;
         let ports = 0..recipe.ports() + recipe.listeners().len();
@@ -137,7 +154,12 @@ impl Fleet {
         self.state.services.insert(service, record.clone());
         self.state.save(&self.dir)?;
 
-        let command = recipe.prepare(&place)?;
+        let mut command = recipe.prepare(&place)?;
+        if !environment.is_empty() {
+            // Replaces itself by the server, so it is one process.
+            let variables = environment.iter().map(|(name, value)| format!("{name}={value}"));
+            command.splice(..0, iter::once("env".to_owned()).chain(variables));
+        }
         self.state.services.insert(service, Record { command, ..record });
         self.interrupt.check()?;
         self.spawn(service)
@@ -157,7 +179,13 @@ impl Fleet {
         Ok(child)
     }
 
-    fn wait(&mut self, service: Service, recipe: Option<&dyn Recipe>, mut child: Child) -> anyhow::Result<()> {
+    fn wait(
+        &mut self,
+        service: Service,
+        recipe: Option<&dyn Recipe>,
+        environment: &[(String, String)],
+        mut child: Child,
+    ) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut attempt = 1;
         loop {
@@ -171,7 +199,7 @@ impl Fleet {
                     Some(recipe) if attempt < ATTEMPTS && is_port_conflict(&end) => {
                         attempt += 1;
                         self.stop(service)?;
-                        child = self.launch(service, recipe)?;
+                        child = self.launch(service, recipe, environment)?;
                     }
                     _ => bail!("{service} ended ({status}) instead of answering; {end}"),
                 }

@@ -25,4 +25,7 @@ pub(crate) use fleet::Fleet;
 #[cfg(test)]
 pub(crate) use kafka_options::Listener;
 pub(crate) use kafka_options::{KafkaOptions, ScramUser};
+
+/// Variables for servers.
+pub(crate) type Environment = Vec<(String, String)>;
 pub(crate) use service::Service;

@@ -83,6 +83,31 @@ fn while_there_is_no_room_a_retry_is_not_due() {
     assert!(rig.store.is_empty(), "the retry too");
 }
 
+/// As after the database's clock went back by a day: the wait in the row is longer than the policy ever asked for.
+#[test]
+fn a_retry_waits_no_longer_than_its_policy_says() {
+    let delivered_in_a_minute = |policy| {
+        let mut rig = Rig::new(1);
+        let with = |policy| EngineConfig { retry: RetryRules::new(policy), ..config() };
+        let before = rig.start(with(RetryPolicy::fixed(Duration::from_secs(86_400))));
+        rig.store.commit([event("things", "poison"), event("things", "poison")]);
+        rig.handle(before, Event::Woken);
+        assert_eq!(rig.report(before, |_| true, || Outcome::Failed(PublishError::rejected("poison"))), 2);
+        rig.nodes[before].leases_hang = true;
+        let now = rig.start(with(policy));
+        let mut delivered = 0;
+        for _ in 0..60 {
+            rig.pass(Duration::from_secs(1));
+            delivered += rig.report(now, |_| true, super::delivered);
+        }
+        delivered
+    };
+    assert_eq!(delivered_in_a_minute(RetryPolicy::fixed(Duration::from_secs(1))), 2);
+    assert_eq!(delivered_in_a_minute(RetryPolicy::fixed(Duration::from_secs(86_400))), 0);
+    // Nobody but the function knows how long that may be.
+    assert_eq!(delivered_in_a_minute(RetryPolicy::custom(|_, _| Some(Duration::ZERO))), 0);
+}
+
 #[test]
 fn a_call_that_always_fails_is_made_more_and_more_seldom_although_others_work() {
     let mut rig = Rig::new(1);

@@ -15,8 +15,7 @@ impl Inner {
         let up_to = |table: &str| format!("(SELECT COUNT(*) FROM (SELECT 1 AS one FROM {table} LIMIT 10000) t)");
         let text = format!(
             "SELECT {}, {}, {}, {}, \
-             (SELECT COUNT(*) FROM {} p WHERE p.alive_until > {now}), \
-             (SELECT COUNT(*) FROM {} s WHERE s.owner IS NULL OR s.lease_until <= {now}), \
+             (SELECT COUNT(*) FROM {} p WHERE {}), (SELECT COUNT(*) FROM {} s WHERE {}), \
              {now} - (SELECT MIN(f.first) FROM (SELECT \
              (SELECT e.created_at FROM {} e WHERE e.shard = s.shard ORDER BY e.seq LIMIT 1) AS first FROM {} s) f)",
             up_to(&self.sql.event),
@@ -24,7 +23,9 @@ impl Inner {
             up_to(&self.sql.dead),
             up_to(&self.sql.parked),
             self.sql.processor,
+            self.sql.lasts("p.", "alive_until"),
             self.sql.shard,
+            self.free(),
             self.sql.event,
             self.sql.shard,
         );

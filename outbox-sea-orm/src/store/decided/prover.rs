@@ -72,7 +72,7 @@ impl Prover {
     /// decided: everything is proven anew, and a new era begins, in which readers start over. They also do when the
     /// connection is newer than the last look. That may mean nothing, but may also mean that the server has recovered
     /// from a crash, which ends all connections and can bring back rows whose removal was committed asynchronously;
-    /// and where one process of the server alone crashed, nothing else tells.
+    /// and where one process of the server alone crashed, nothing else tells. Nor does anything when the clock goes back.
     pub(crate) fn observe(&mut self, looks: u64, look: Look) -> i64 {
         if looks != self.looks {
             return self.decided;
@@ -83,7 +83,8 @@ impl Prover {
             if before.server != server || before.last > last {
                 (self.decided, self.pending, self.era) = (0, None, self.era + 1);
                 self.prepared.clear();
-            } else if connected > before.at {
+            } else if at < before.at || (before.at < connected && connected <= at) {
+                // One that seems to begin later than now began before the clock went back.
                 self.era += 1;
             }
         }
@@ -203,6 +204,22 @@ mod tests {
         assert_eq!(prover.era(), 0);
         assert_eq!((prover.observe(2, at(31, 40, running(&["1/1"]))), prover.era()), (7, 1));
         assert_eq!((prover.observe(3, at(31, 50, running(&["1/1"]))), prover.era()), (7, 1));
+    }
+
+    /// After the server's clock went back, connections seem to have begun in the future, and each look in turn would be
+    /// by one that is newer than the look before: readers would start over with every read, and get nowhere.
+    #[test]
+    fn a_clock_that_goes_back_starts_over_once() {
+        let mut prover = Prover::default();
+        let mut era = |looks, connected, at| {
+            prover.observe(looks, Look { connected, at, last: 7, ..Look::default() });
+            prover.era()
+        };
+        assert_eq!([era(0, 100, 1_000), era(1, 900, 1_010)], [0, 0]);
+        assert_eq!(era(2, 900, 50), 1, "what happened meanwhile, nobody knows");
+        assert_eq!([era(3, 900, 60), era(4, 100, 70), era(5, 900, 80)], [1, 1, 1]);
+        assert_eq!([era(6, 85, 90), era(7, 85, 95)], [2, 2], "one that is new");
+        assert_eq!([era(8, 900, 96), era(9, 85, 97)], [2, 2]);
     }
 
     /// What a transaction does, step by step.

@@ -61,11 +61,11 @@ impl Writer {
         let txn = self.outbox.begin().await?;
         if ending == Ending::SavepointThenCommit {
             let savepoint = txn.begin().await?;
-            enter(&savepoint, &self.topic, key, false).await?;
+            enter(&savepoint, &self.topic, key).await?;
             savepoint.rollback().await?;
         }
         for _ in 0..count {
-            enter(&txn, &self.topic, key, false).await?;
+            enter(&txn, &self.topic, key).await?;
         }
         match ending {
             Ending::Commit | Ending::SavepointThenCommit => txn.commit().await.map(|()| count),

@@ -171,10 +171,12 @@ async fn an_allowance_ends_in_the_middle_of_a_message() {
     let Pair { mut client, mut server } = net.pair().await;
     passes(&mut client, &mut server, b"before").await;
     net.proxy.cut_after(8);
+    assert!(net.proxy.is_set());
     passes(&mut server, &mut client, b"hello").await;
     client.write_all(b"hello").await.unwrap();
     assert_eq!(arrives(&mut server, 3).await, b"hel");
     is_reset(&mut client).await;
+    assert!(!net.proxy.is_set());
     // Once.
     let mut new = net.pair().await;
     passes(&mut new.client, &mut new.server, b"hello, hello").await;
@@ -190,6 +192,7 @@ async fn a_commit_can_be_cut_before_the_server_hears_it() {
     is_reset(&mut link.server).await;
     is_reset(&mut link.client).await;
     assert!(!net.proxy.is_set());
+    assert_eq!(net.proxy.cut_commits(), 1);
     // It was for one commit, on one connection.
     passes(&mut other.client, &mut other.server, b"COMMIT").await;
     passes(&mut other.server, &mut other.client, b"done").await;

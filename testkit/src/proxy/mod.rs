@@ -16,22 +16,25 @@ use tokio::sync::watch;
 
 /// What is understood of the bytes that pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub enum Protocol {
     /// PostgreSQL's or MariaDB's: the word COMMIT is seen.
     Database,
     /// Kafka's: requests and responses are told apart, and the broker's address in them becomes the proxy's.
     Kafka,
 }
 
+/// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub enum Direction {
+    /// From the client to the server.
     ToServer,
+    /// From the server to the client.
     ToClient,
 }
 
 /// Something that happens once, when its moment comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trap {
+pub enum Trap {
     /// The connection is cut when the client says COMMIT; the server never hears it.
     CutBeforeCommit,
     /// The connection is cut when the server has answered a COMMIT; the client never hears it.
@@ -42,7 +45,7 @@ pub(crate) enum Trap {
 
 /// Stands between clients and one server. It lives as long as the program.
 #[derive(Debug, Clone)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -57,6 +60,8 @@ struct Shared {
     trap: Mutex<Option<Trap>>,
     /// Bytes that may still pass before all links are cut.
     allowance: AtomicU64,
+    /// How often a connection was cut at COMMIT.
+    cut_commits: AtomicU64,
 }
 
 /// What links suffer at the moment.
@@ -83,7 +88,13 @@ impl Weather {
 }
 
 impl Proxy {
-    pub(crate) async fn start(server: SocketAddr, protocol: Protocol) -> io::Result<Self> {
+    /// Listens on a free port of the loopback interface, for clients of `server`. Kafka's brokers must be one broker on
+    /// 127.0.0.1, which clients then find behind the proxy.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be bound.
+    pub async fn start(server: SocketAddr, protocol: Protocol) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
@@ -93,28 +104,30 @@ impl Proxy {
             weather: watch::Sender::default(),
             trap: Mutex::default(),
             allowance: AtomicU64::new(u64::MAX),
+            cut_commits: AtomicU64::new(0),
         });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared })
     }
 
     /// Where clients connect to.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Resets all connections. New ones work.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.shared.cut();
     }
 
     /// On all connections nothing happens any more, ever: neither bytes nor an end. New ones work.
-    pub(crate) fn silence(&self) {
+    pub fn silence(&self) {
         self.shared.weather.send_modify(|weather| weather.silences += 1);
     }
 
     /// From now on nothing passes in this direction, on new connections neither, until [`release`](Self::release).
-    pub(crate) fn hold(&self, direction: Direction) {
+    pub fn hold(&self, direction: Direction) {
         self.shared.weather.send_modify(|weather| match direction {
             Direction::ToServer => weather.held_to_server = true,
             Direction::ToClient => weather.held_to_client = true,
@@ -122,27 +135,34 @@ impl Proxy {
     }
 
     /// From now on each piece of what passes takes so much longer, in both directions.
-    pub(crate) fn slow(&self, latency: Duration) {
+    pub fn slow(&self, latency: Duration) {
         self.shared.weather.send_modify(|weather| weather.latency = latency);
     }
 
     /// After so many bytes, in any direction and wherever that is in a message, all connections are reset, once.
-    pub(crate) fn cut_after(&self, bytes: u64) {
+    pub fn cut_after(&self, bytes: u64) {
         self.shared.allowance.store(bytes, Ordering::SeqCst);
     }
 
     /// Sets a trap, in the place of one that nothing went into.
-    pub(crate) fn set(&self, trap: Trap) {
+    pub fn set(&self, trap: Trap) {
         *self.shared.trap() = Some(trap);
     }
 
-    /// Whether a trap is still waiting.
-    pub(crate) fn is_set(&self) -> bool {
-        self.shared.trap().is_some()
+    /// Whether a trap, or the end of an allowance, is still waiting.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.shared.trap().is_some() || self.shared.allowance.load(Ordering::SeqCst) != u64::MAX
+    }
+
+    /// How many connections went into a trap at COMMIT, since the beginning.
+    #[must_use]
+    pub fn cut_commits(&self) -> u64 {
+        self.shared.cut_commits.load(Ordering::Relaxed)
     }
 
     /// What was held in this direction goes on its way.
-    pub(crate) fn release(&self, direction: Direction) {
+    pub fn release(&self, direction: Direction) {
         self.shared.weather.send_modify(|weather| match direction {
             Direction::ToServer => weather.held_to_server = false,
             Direction::ToClient => weather.held_to_client = false,
@@ -150,13 +170,26 @@ impl Proxy {
     }
 
     /// Removes a trap that nothing went into, and the end of an allowance that was not used up.
-    pub(crate) fn disarm(&self) {
+    pub fn disarm(&self) {
         *self.shared.trap() = None;
         self.shared.allowance.store(u64::MAX, Ordering::SeqCst);
     }
 
+    /// What it understands.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.shared.protocol
+    }
+
+    /// Whether nothing is held, slow, or waiting to happen.
+    #[must_use]
+    pub fn is_untroubled(&self) -> bool {
+        let weather = *self.shared.weather.borrow();
+        !self.is_set() && weather == Weather { cuts: weather.cuts, silences: weather.silences, ..Weather::default() }
+    }
+
     /// From now on nothing happens any more.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         self.disarm();
         self.shared.weather.send_modify(|weather| {
             *weather = Weather { cuts: weather.cuts, silences: weather.silences, ..Weather::default() };

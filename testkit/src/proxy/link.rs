@@ -132,6 +132,7 @@ impl Link<'_> {
         else {
             return Fate::Pass;
         };
+        self.shared.cut_commits.fetch_add(1, Ordering::Relaxed);
         if trap.take() == Some(Trap::CutBeforeCommit) {
             return Fate::Cut;
         }

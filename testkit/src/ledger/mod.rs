@@ -1,0 +1,148 @@
+//! A table of what was committed, written in the same transactions as the events, and the checker that holds what
+//! consumers saw against it.
+//!
+//! Every transaction locks an aggregate's row, writes a ledger row and stages an event. The ledger and the events share
+//! the transaction, so the ledger says which events must arrive, whatever its writer was told, and the aggregate's
+//! versions say in which order.
+
+mod checker;
+#[cfg(test)]
+mod checker_tests;
+mod event;
+mod writer;
+
+use outbox_core::{EventId, OutboxEvent};
+use outbox_sea_orm::OutboxTransaction;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, Value};
+use uuid::Uuid;
+
+pub use checker::{Findings, check, check_with_dead, event_id};
+pub use event::{Entered, Refused, payload};
+pub use writer::{Ending, Writer};
+
+/// One committed event, as the ledger has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// The event's id.
+    pub event: Uuid,
+    /// The aggregate.
+    pub key: String,
+    /// The aggregate's version: 1, 2, 3 and so on in the order of commits, without gaps.
+    pub version: i64,
+    /// Whether the broker refuses it, so that it belongs among the dead letters.
+    pub refused: bool,
+}
+
+/// Makes the tables `ledger_aggregate` and `ledger_entry`, and `keys` aggregates, called `key-0` and so on.
+///
+/// # Errors
+///
+/// What the database says.
+pub async fn create(db: &DatabaseConnection, keys: usize) -> Result<(), DbErr> {
+    db.execute_unprepared("CREATE TABLE ledger_aggregate (name VARCHAR(64) PRIMARY KEY, version BIGINT NOT NULL)")
+        .await?;
+    db.execute_unprepared(
+        "CREATE TABLE ledger_entry (event CHAR(36) PRIMARY KEY, name VARCHAR(64) NOT NULL, version BIGINT NOT NULL, \
+         refused BIGINT NOT NULL)",
+    )
+    .await?;
+    let names: Vec<String> = (0..keys).map(|key| format!("('key-{key}', 0)")).collect();
+    for names in names.chunks(1_000) {
+        db.execute_unprepared(&format!("INSERT INTO ledger_aggregate VALUES {}", names.join(", "))).await?;
+    }
+    Ok(())
+}
+
+/// Makes an entry within a transaction: raises the aggregate's version, stages the event, and writes the ledger row.
+///
+/// # Errors
+///
+/// What the database says, and [`DbErr::RecordNotFound`] if there is no such aggregate.
+pub async fn enter(txn: &OutboxTransaction, topic: &str, key: &str) -> Result<Uuid, DbErr> {
+    one(enter_all(txn, topic, key, 1, false).await?)
+}
+
+/// Makes `count` entries of an aggregate at once, in three statements however many there are.
+///
+/// # Errors
+///
+/// As [`enter`].
+pub async fn enter_many(txn: &OutboxTransaction, topic: &str, key: &str, count: u32) -> Result<Vec<Uuid>, DbErr> {
+    enter_all(txn, topic, key, count, false).await
+}
+
+/// Makes an entry whose event the broker refuses, if the topic takes at most [`Refused::TOPIC_LIMIT`] bytes. It belongs
+/// among the dead letters.
+///
+/// # Errors
+///
+/// As [`enter`].
+pub async fn enter_refused(txn: &OutboxTransaction, topic: &str, key: &str) -> Result<Uuid, DbErr> {
+    one(enter_all(txn, topic, key, 1, true).await?)
+}
+
+fn one(entered: Vec<Uuid>) -> Result<Uuid, DbErr> {
+    entered.into_iter().next().ok_or_else(|| DbErr::Custom("no entry was made".to_owned()))
+}
+
+async fn enter_all(
+    txn: &OutboxTransaction,
+    topic: &str,
+    key: &str,
+    count: u32,
+    refused: bool,
+) -> Result<Vec<Uuid>, DbErr> {
+    let backend = txn.get_database_backend();
+    // Locks the aggregate until the end of the transaction: its versions are the order of commits.
+    let raise = "UPDATE ledger_aggregate SET version = version + ? WHERE name = ?";
+    txn.execute_raw(statement(backend, raise, [i64::from(count).into(), key.into()])).await?;
+    let version = statement(backend, "SELECT version FROM ledger_aggregate WHERE name = ?", [key.into()]);
+    let row = txn.query_one_raw(version).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("there is no aggregate {key:?} in the ledger")))?;
+    let last: i64 = row.try_get_by_index(0)?;
+    let (mut ids, mut rows, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for version in last + 1 - i64::from(count)..=last {
+        let id = EventId::new();
+        let entered = Entered { topic: topic.to_owned(), key: key.to_owned(), version };
+        let refusable = Refused(entered);
+        let event: &dyn OutboxEvent = if refused { &refusable } else { &refusable.0 };
+        txn.stage_event_with(event, |options| options.id(id))?;
+        rows.push("(?, ?, ?, ?)");
+        values.extend([id.to_string().into(), key.into(), version.into(), i64::from(refused).into()]);
+        ids.push(*id.as_uuid());
+    }
+    if !rows.is_empty() {
+        let insert = format!("INSERT INTO ledger_entry VALUES {}", rows.join(", "));
+        txn.execute_raw(statement(backend, &insert, values)).await?;
+    }
+    Ok(ids)
+}
+
+/// A statement whose parameters are written as `?`, whatever the database.
+fn statement(backend: DbBackend, text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    if backend != DbBackend::Postgres {
+        return Statement::from_sql_and_values(backend, text, values);
+    }
+    let parts = text.split('?').enumerate();
+    let numbered: String =
+        parts.map(|(n, part)| if n == 0 { part.to_owned() } else { format!("${n}{part}") }).collect();
+    Statement::from_sql_and_values(backend, numbered, values)
+}
+
+/// All entries: what was committed, and nothing else.
+///
+/// # Errors
+///
+/// What the database says.
+pub async fn entries(db: &DatabaseConnection) -> Result<Vec<Entry>, DbErr> {
+    let sql = "SELECT event, name, version, refused FROM ledger_entry";
+    let sql = Statement::from_string(db.get_database_backend(), sql);
+    let rows = db.query_all_raw(sql).await?;
+    let entry = |row: sea_orm::QueryResult| {
+        let event: String = row.try_get_by_index(0)?;
+        let event = event.parse().map_err(|error| DbErr::Custom(format!("{event:?}: {error}")))?;
+        let (key, version) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+        Ok(Entry { event, key, version, refused: row.try_get_by_index::<i64>(3)? != 0 })
+    };
+    rows.into_iter().map(entry).collect()
+}

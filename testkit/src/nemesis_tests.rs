@@ -1,0 +1,119 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// Remembers what is done to it, and refuses what cannot be.
+#[derive(Default)]
+struct Service3 {
+    states: Mutex<[Option<bool>; 3]>,
+    did: Mutex<BTreeSet<&'static str>>,
+    /// Ends badly when it is asked to stop.
+    rude: bool,
+}
+
+impl Service3 {
+    fn change(&self, what: &'static str, place: usize, from: Option<bool>, to: Option<bool>) -> Result<(), Failure> {
+        self.did.lock().unwrap().insert(what);
+        let mut states = self.states.lock().unwrap();
+        if states[place] != from {
+            return Err(format!("{what} in {:?}", states[place]).into());
+        }
+        states[place] = to;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Service for Service3 {
+    fn places(&self) -> usize {
+        3
+    }
+
+    async fn start(&self, place: usize) -> Result<(), Failure> {
+        self.change("start", place, None, Some(true))
+    }
+
+    async fn kill(&self, place: usize) -> Result<(), Failure> {
+        self.change("kill", place, Some(true), None)
+    }
+
+    async fn pause(&self, place: usize) -> Result<(), Failure> {
+        self.change("pause", place, Some(true), Some(false))
+    }
+
+    async fn resume(&self, place: usize) -> Result<(), Failure> {
+        self.change("resume", place, Some(false), Some(true))
+    }
+
+    async fn stop(&self, place: usize) -> Result<(), Failure> {
+        self.change("stop", place, Some(true), None)?;
+        if self.rude { Err("it ended with 1".into()) } else { Ok(()) }
+    }
+}
+
+const TIME: Duration = Duration::from_secs(600);
+
+#[tokio::test(start_paused = true)]
+async fn everything_happens_one_after_the_other_in_a_place_and_ends_healed() {
+    let restarts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&restarts);
+    let nemesis = Nemesis::new(Service3::default()).fault("restart", move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok(()) }
+    });
+    nemesis.start().await.unwrap();
+    let history = nemesis.torment(1, TIME).await;
+    assert_eq!(history.complaints, [] as [String; 0]);
+    assert_eq!(*nemesis.service().states.lock().unwrap(), [Some(true); 3]);
+    assert_eq!(*nemesis.service().did.lock().unwrap(), BTreeSet::from(["kill", "pause", "resume", "start", "stop"]));
+    let named = |name: &str| history.faults.iter().filter(|past| past.fault.contains(name)).count();
+    assert_eq!(named("restart"), restarts.load(Ordering::Relaxed));
+    assert_eq!(history.causes_of_repeats(), history.faults.len() - named("replaced"));
+    assert!(history.faults.is_sorted_by_key(|past| past.from));
+    nemesis.stop().await.unwrap();
+    assert_eq!(*nemesis.service().states.lock().unwrap(), [None; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_lets_the_same_things_happen() {
+    let faults = async |seed| {
+        let nemesis = Nemesis::new(Service3::default());
+        nemesis.start().await.unwrap();
+        let mut faults: Vec<String> =
+            nemesis.torment(seed, TIME).await.faults.into_iter().map(|past| past.fault).collect();
+        faults.sort_unstable();
+        faults
+    };
+    assert_eq!(faults(1).await, faults(1).await);
+    assert_ne!(faults(1).await, faults(2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_service_must_not_do_is_a_complaint() {
+    let nemesis = Nemesis::new(Service3 { rude: true, ..Service3::default() });
+    nemesis.start().await.unwrap();
+    let history = nemesis.torment(1, TIME).await;
+    assert!(!history.complaints.is_empty());
+    assert!(history.complaints.iter().all(|complaint| complaint.contains("replaced: it ended with 1")));
+    assert_eq!(*nemesis.service().states.lock().unwrap(), [Some(true); 3], "and others took their places");
+}
+
+/// Only ways: repeats can come from the one to the database, and all is healed at the end.
+#[tokio::test]
+async fn ways_are_troubled_and_healed() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let database = Proxy::start(address, Protocol::Database).await.unwrap();
+    let kafka = Proxy::start(address, Protocol::Kafka).await.unwrap();
+    tokio::time::pause();
+    let nemesis = Nemesis::new(crate::Processes::new(0, |_| std::process::Command::new("true")))
+        .way("the database", &database)
+        .way("Kafka", &kafka);
+    let history = nemesis.torment(1, TIME).await;
+    let to_database = history.faults.iter().filter(|past| past.fault.contains("the database")).count();
+    assert!(to_database > 0 && to_database < history.faults.len());
+    assert_eq!(history.causes_of_repeats(), to_database);
+    assert!(history.faults.iter().all(|past| !past.fault.contains("Kafka") || !past.fault.contains("Commit")));
+    assert!(database.is_untroubled() && kafka.is_untroubled());
+}

@@ -1,0 +1,209 @@
+//! A service of processes.
+
+use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::nemesis::{Failure, Service};
+
+/// How long a process may take to stop after SIGTERM, unless said otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A service that is processes of the operating system, one in each place. Those that are left are killed when this is
+/// dropped. Needs signals, so Unix.
+pub struct Processes {
+    command: Box<dyn Fn(usize) -> Command + Send + Sync>,
+    places: Vec<Mutex<Option<Child>>>,
+    patience: Duration,
+}
+
+impl Processes {
+    /// So many places, each with a process that is started by this command. It must stop on SIGTERM, and then end with
+    /// success, within 30 s.
+    #[must_use]
+    pub fn new(places: usize, command: impl Fn(usize) -> Command + Send + Sync + 'static) -> Self {
+        let places = (0..places).map(|_| Mutex::default()).collect();
+        Self { command: Box::new(command), places, patience: PATIENCE }
+    }
+
+    /// How long a process may take to stop.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The process in a place, unless it ended by itself, which is a failure.
+    fn running(&self, place: usize) -> Result<(u32, MutexGuard<'_, Option<Child>>), Failure> {
+        let mut guard = self.place(place)?;
+        let child = guard.as_mut().ok_or("there is no process in this place")?;
+        if let Some(status) = child.try_wait()? {
+            return Err(format!("a process had ended by itself with {status}").into());
+        }
+        let id = child.id();
+        Ok((id, guard))
+    }
+
+    fn place(&self, place: usize) -> Result<MutexGuard<'_, Option<Child>>, Failure> {
+        let place = self.places.get(place).ok_or("there is no such place")?;
+        Ok(place.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl Service for Processes {
+    fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    async fn start(&self, place: usize) -> Result<(), Failure> {
+        let mut running = self.place(place)?;
+        if running.is_some() {
+            return Err("there is a process in this place".into());
+        }
+        *running = Some((self.command)(place).spawn()?);
+        Ok(())
+    }
+
+    async fn kill(&self, place: usize) -> Result<(), Failure> {
+        let (_, mut running) = self.running(place)?;
+        if let Some(mut child) = running.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    async fn pause(&self, place: usize) -> Result<(), Failure> {
+        signal(self.running(place)?.0, "STOP")
+    }
+
+    async fn resume(&self, place: usize) -> Result<(), Failure> {
+        signal(self.running(place)?.0, "CONT")
+    }
+
+    async fn stop(&self, place: usize) -> Result<(), Failure> {
+        let child = {
+            let (id, mut running) = self.running(place)?;
+            signal(id, "TERM")?;
+            running.take()
+        };
+        let mut child = child.ok_or("there is no process in this place")?;
+        let asked = Instant::now();
+        loop {
+            match child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("a process that was asked to stop ended with {status}").into()),
+                None if asked.elapsed() > self.patience => {
+                    child.kill()?;
+                    child.wait()?;
+                    return Err(format!("a process had not stopped {:?} after SIGTERM", self.patience).into());
+                }
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for place in &mut self.places {
+            if let Some(child) = place.get_mut().unwrap_or_else(PoisonError::into_inner) {
+                // It may have ended already.
+                drop(child.kill());
+                drop(child.wait());
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Processes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Processes").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+fn signal(process: u32, name: &str) -> Result<(), Failure> {
+    let status = Command::new("kill").args(["-s", name, &process.to_string()]).status()?;
+    if status.success() { Ok(()) } else { Err(format!("kill -s {name} {process}: {status}").into()) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Ends well on SIGTERM.
+    fn polite() -> Processes {
+        let script = "trap 'exit 0' TERM; while :; do sleep 0.01; done";
+        Processes::new(1, move |_| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        })
+    }
+
+    /// As Linux has it: running or sleeping, stopped, or nothing.
+    fn state(processes: &Processes) -> Option<char> {
+        let id = processes.place(0).ok()?.as_ref()?.id();
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit(')').next()?.trim().chars().next()
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn processes_are_paused_and_go_on() {
+        let processes = polite();
+        processes.start(0).await.unwrap();
+        processes.pause(0).await.unwrap();
+        while state(&processes) != Some('T') {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        processes.resume(0).await.unwrap();
+        while state(&processes) == Some('T') {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        processes.kill(0).await.unwrap();
+        assert_eq!(state(&processes), None);
+    }
+
+    #[tokio::test]
+    async fn a_place_has_one_process_at_a_time() {
+        let processes = polite();
+        assert!(processes.kill(0).await.is_err() && processes.stop(0).await.is_err());
+        processes.start(0).await.unwrap();
+        assert!(processes.start(0).await.is_err() && processes.start(1).await.is_err());
+        processes.kill(0).await.unwrap();
+        processes.start(0).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_ends_by_itself_or_badly_or_not_at_all_is_reported() {
+        let shell = |script: &'static str| {
+            let processes = Processes::new(1, move |_| {
+                let mut command = Command::new("sh");
+                command.args(["-c", script]);
+                command
+            });
+            processes.patience(Duration::from_millis(300))
+        };
+        let gone = shell("exit 3");
+        gone.start(0).await.unwrap();
+        let ended = async || gone.pause(0).await.is_err_and(|error| error.to_string().contains("by itself"));
+        while !ended().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for (script, complaint) in [
+            ("while :; do sleep 0.01; done", "ended with"),
+            ("trap '' TERM; while :; do sleep 0.01; done", "had not stopped"),
+        ] {
+            let processes = shell(script);
+            processes.start(0).await.unwrap();
+            // The trap must be set before the signal comes.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let error = processes.stop(0).await.unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+}
