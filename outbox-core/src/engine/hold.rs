@@ -74,7 +74,8 @@ impl Holds {
         }
         let Some(hold) = self.keys.get_mut(key) else { return false };
         if hold.in_pass {
-            return false;
+            // An earlier event of the key has come to light behind the pass: this one must be left with it.
+            return hold.again.is_some_and(|again| again < seq);
         }
         hold.from = hold.from.min(seq);
         true
@@ -255,5 +256,27 @@ impl Holds {
         }
         let found = !keys.is_empty() || !topics.is_empty();
         found.then_some(Pass { cursor, keys, topics, again: BTreeMap::new(), probe: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::OrderKey;
+
+    #[test]
+    fn what_comes_to_light_behind_a_pass_keeps_later_events_of_its_key_back() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let key = Key::Ordered(OrderKey { topic: "things".to_owned(), key: "a".to_owned() });
+        holds.hold_key(key.clone(), 10);
+        holds.release_key(&key, now);
+        assert_eq!(holds.revisit(now, 100, |_| true, None).map(|pass| pass.from), Some(10));
+        assert_eq!(holds.advance(now, Some(50), |_| true), None);
+        assert!(!holds.covers_revisited(&key, "things", 60), "the pass has come for it");
+        assert!(holds.covers_key(&key, 30), "committed late, and the pass is beyond it");
+        assert!(holds.covers_revisited(&key, "things", 60), "not before the other");
+        assert_eq!(holds.advance(now, None, |_| true), None);
+        let next = holds.revisit(now, 100, |_| true, None).unwrap();
+        assert_eq!((next.from, next.keys), (30, vec!["a".to_owned()]));
     }
 }

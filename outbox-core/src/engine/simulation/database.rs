@@ -176,7 +176,7 @@ impl World {
         let since = self.now - (now - behind);
         for (_, fact) in self.facts.iter_mut() {
             fact.undone |= fact.committed_at.is_some_and(|at| at >= since);
-            fact.revived |= fact.delivered > 0;
+            fact.revived |= fact.delivered > 0 || fact.left_behind;
         }
         self.failed_over = true;
         self.volatile.clear();

@@ -24,7 +24,7 @@ fn others_are_on_time(seed: u64, hangs: Option<usize>, trace: bool) {
         let action = if world.random.u8(..4) == 0 { Action::Crash(node) } else { Action::Stop(node, STOPS) };
         world.after(at, action);
     }
-    let others = |key: usize| hangs.map_or(key % 2 == 0, |hangs| key != hangs);
+    let others = |key: usize| hangs.map_or(key.is_multiple_of(2), |hangs| key != hangs);
     let mut now = LATE;
     while now < HANGS {
         now += Duration::from_secs(1);

@@ -51,9 +51,10 @@ impl World {
         }
     }
 
-    /// All that a node has open may be published again, if its leases may be lost.
-    pub(super) fn excuse(&mut self, n: usize, which: impl Fn(&Open) -> bool) {
+    /// What a node has open may be published again, unless its lease was taken before its time. How much that is.
+    pub(super) fn excuse(&mut self, n: usize, which: impl Fn(&Open) -> bool) -> usize {
         let gone: Vec<Open> = self.nodes[n].open.extract_if(.., |open| which(open)).collect();
+        let found = gone.len();
         for Open { index, lease, .. } in gone {
             let right = self.rights.get(&lease.shard);
             if right.is_none_or(|right| right.stolen != Some(lease.epoch)) {
@@ -61,6 +62,7 @@ impl World {
                 self.summary.may_repeat += 1;
             }
         }
+        found
     }
 
     /// The store has written outcomes, or has not because the lease is lost.
@@ -123,7 +125,8 @@ impl World {
         }
         for (owner, lease) in lost {
             if let Some(loser) = (0..self.nodes.len()).find(|node| self.id_of(*node) == owner) {
-                self.excuse(loser, |open| open.lease == lease);
+                let open = self.excuse(loser, |open| open.lease == lease);
+                self.summary.lost_leases += usize::from(open > 0);
             }
         }
         if request.leaving {
@@ -136,7 +139,6 @@ impl World {
 
     fn lost_but(&mut self, n: usize, held: &[Lease]) {
         let lost = |open: &Open| !held.contains(&open.lease);
-        self.summary.lost_leases += usize::from(self.nodes[n].open.iter().any(lost));
         self.excuse(n, lost);
     }
 

@@ -6,6 +6,7 @@ pub(super) struct Summary {
     pub(super) transactions: u64,
     pub(super) events: usize,
     pub(super) records: usize,
+    pub(super) dead: usize,
     pub(super) crashes: usize,
     pub(super) pauses: usize,
     pub(super) stops: usize,
@@ -26,6 +27,7 @@ impl std::ops::AddAssign for Summary {
         self.transactions += other.transactions;
         self.events += other.events;
         self.records += other.records;
+        self.dead += other.dead;
         self.crashes += other.crashes;
         self.pauses += other.pauses;
         self.stops += other.stops;
@@ -44,8 +46,11 @@ impl std::ops::AddAssign for Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { transactions, events, records, crashes, pauses, stops, .. } = self;
-        writeln!(f, "{transactions} transactions, {events} events committed, {records} records")?;
+        let Self { transactions, events, records, dead, crashes, pauses, stops, .. } = self;
+        writeln!(
+            f,
+            "{transactions} transactions, {events} events committed, {records} records, {dead} dead letters left"
+        )?;
         writeln!(f, "processors: {crashes} crashes, {pauses} pauses, {stops} stops")?;
         let Self { moves, lost_leases, database_crashes, lost_deletions, fail_overs, .. } = self;
         writeln!(f, "shards: {moves} changes of owners, {lost_leases} times a lease lost with events under way")?;

@@ -97,7 +97,6 @@ pub(super) enum Action {
 /// Everything there is, and what is known about it.
 pub(super) struct World {
     pub(super) random: fastrand::Rng,
-    pub(super) base: Instant,
     pub(super) now: Duration,
     pub(super) queue: Queue<Action>,
     pub(super) store: MemoryStore,
@@ -148,7 +147,6 @@ impl World {
         let nodes: Vec<Node> = (0..nodes).map(|_| Node::new(base, random.u32(980..=1_020))).collect();
         let mut world = Self {
             random,
-            base,
             now: Duration::ZERO,
             queue: Queue::new(),
             store: MemoryStore::new(8),
@@ -306,7 +304,7 @@ impl World {
                 self.append(node, life, &message, persist);
                 self.after(report, Action::Arrive(node, life, Event::Reported(token, outcome)));
             }
-            Action::Late(node, life, settle) => self.settle_late(node, life, settle),
+            Action::Late(node, life, settle) => self.settle_late(node, life, &settle),
             Action::Clean => self.clean_by_age(),
         }
     }

@@ -138,7 +138,7 @@ impl World {
                 (shard, Settled::Done)
             } else {
                 let now = SettleRequest { processor: request.processor, lanes: vec![lane] };
-                self.write_late(n, current, now)
+                self.write_late(n, current, &now)
             };
             reply.lanes.push(settled);
         }
@@ -146,17 +146,21 @@ impl World {
     }
 
     /// Writes what was found to be held some time ago, or just now.
-    fn write_late(&mut self, n: usize, current: bool, request: SettleRequest) -> (Shard, Settled) {
+    fn write_late(&mut self, n: usize, current: bool, request: &SettleRequest) -> (Shard, Settled) {
         let lanes = request.lanes.iter().cloned().map(|lane| self.store.settle_unfenced(lane)).collect();
         let reply = SettleReply { lanes };
         if current {
-            self.note_settled(n, &request, &reply);
+            self.note_settled(n, request, &reply);
         }
         reply.lanes[0]
     }
 
-    pub(in super::super) fn settle_late(&mut self, n: usize, life: u64, request: SettleRequest) {
-        self.write_late(n, self.nodes[n].life == life, request);
+    pub(in super::super) fn settle_late(&mut self, n: usize, life: u64, request: &SettleRequest) {
+        let current = self.nodes[n].life == life;
+        for lane in &request.lanes {
+            let lanes = vec![lane.clone()];
+            self.write_late(n, current, &SettleRequest { processor: request.processor, lanes });
+        }
     }
 
     /// Nobody waits for a call any more. Whether it is dropped where it is.
