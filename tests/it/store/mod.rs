@@ -6,6 +6,7 @@ mod crash;
 mod databases;
 mod fence;
 mod fixture;
+mod inputs;
 mod owner;
 mod proof;
 mod remade;
