@@ -40,7 +40,7 @@ Usage: cargo xtask <task>
   fuzz <target> [--minutes <n>]              run a fuzz target under libFuzzer, for ten minutes unless said otherwise;
                                              what it finds interesting stays in target/fuzz-corpus
   prepare                                    install what --all-features is built with, where that is possible
-  check-deps                                 which package may depend on what
+  check-deps                                 which package may depend on what, and where all of them come from
 
   help                                       this text
 ";
