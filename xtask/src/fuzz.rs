@@ -45,7 +45,11 @@ pub(crate) fn run(target: &str, minutes: u64) -> anyhow::Result<ExitCode> {
     let host = host()?;
     let mut build = workspace::cargo();
     build.args(["build", "--release", "--package", PACKAGE, "--bin", PROGRAM, "--target", &host, "--target-dir"]);
-    build.arg(&built).env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"));
+    // Optimized little: it is built seldom, by whoever waits for it.
+    build
+        .arg(&built)
+        .args(["--config", "profile.release.opt-level=1"])
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"));
     ensure!(supervise::run(build, &interrupt, None)?.success(), "the fuzz targets do not compile for libFuzzer");
 
     let mut fuzzer = Command::new(built.join(host).join("release").join(PROGRAM));
