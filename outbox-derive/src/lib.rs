@@ -9,6 +9,7 @@ mod ast;
 mod attr;
 mod check;
 mod ctxt;
+mod derive;
 mod expand;
 mod fallback;
 mod key;
@@ -18,6 +19,8 @@ mod text;
 use proc_macro::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, parse_macro_input};
+
+use derive::derive;
 
 /// Implements `OutboxEvent` for a struct, or for an enum whose every variant is an event type of its own.
 ///
@@ -139,20 +142,4 @@ pub fn outbox_event(input: TokenStream) -> TokenStream {
 pub fn facade_outbox_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     derive(&input, quote!(::outbox_sea_orm::core)).into()
-}
-
-fn derive(input: &DeriveInput, default_core: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
-    let mut ctxt = ctxt::Ctxt::new();
-    let container = ast::Container::read(&mut ctxt, input);
-    let core = check::core_path(&mut ctxt, &container, default_core);
-    let plan = check::check(&mut ctxt, &container);
-    match (ctxt.finish(), core) {
-        (Ok(()), Some(core)) => expand::expand(&plan, &core),
-        (Ok(()), None) => proc_macro2::TokenStream::new(),
-        (Err(mistakes), core) => {
-            let mistakes = mistakes.into_compile_error();
-            let fallback = core.map(|core| fallback::fallback(input, &core));
-            quote!(#mistakes #fallback)
-        }
-    }
 }

@@ -136,10 +136,12 @@ impl OutboxBuilder {
     ///
     /// A value cannot be; the error names the variable.
     pub fn from_env(self) -> Result<Self, OutboxBuildError> {
-        self.read(&Env::of_process())
+        self.from_variables(&Env::of_process())
     }
 
-    fn read(mut self, env: &Env<impl Fn(&str) -> Option<String>>) -> Result<Self, OutboxBuildError> {
+    /// [`from_env`](Self::from_env) with other variables. Not part of the interface: it may change without notice.
+    #[doc(hidden)]
+    pub fn from_variables(mut self, env: &Env<impl Fn(&str) -> Option<String>>) -> Result<Self, OutboxBuildError> {
         let (schema, prefix) = ("OUTBOX_SCHEMA", "OUTBOX_TABLE_PREFIX");
         let refused = |variable| move |error: NameError| variable_error(variable, &error);
         if let Some(name) = env.text(schema) {
@@ -284,7 +286,7 @@ mod tests {
 
     fn read(set: &[(&str, &str)]) -> Result<OutboxBuilder, String> {
         let env = Env::new(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()));
-        OutboxBuilder::new(DatabaseConnection::default()).read(&env).map_err(|error| error.to_string())
+        OutboxBuilder::new(DatabaseConnection::default()).from_variables(&env).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -294,7 +296,7 @@ mod tests {
             asked.borrow_mut().push(name.to_owned());
             None
         });
-        drop(OutboxBuilder::new(DatabaseConnection::default()).read(&nothing_is_set).unwrap());
+        drop(OutboxBuilder::new(DatabaseConnection::default()).from_variables(&nothing_is_set).unwrap());
         assert_eq!(asked.borrow().len(), 6, "{asked:?}");
         let page = include_str!("../../docs/configuration.md");
         for variable in asked.into_inner() {

@@ -39,8 +39,10 @@ Usage: cargo xtask <task>
   chaos [<its options>]                      run the fault suite on servers of its own; --help lists the options
   simulate [--seeds <n>] [--seed <s>]        run the engine against faults in memory, on every core: n seeds, from 0 or
                                              from s on, or s alone; 20000 unless said otherwise
+  fuzz <target> [--minutes <n>]              run a fuzz target under libFuzzer, for ten minutes unless said otherwise;
+                                             what it finds interesting stays in target/fuzz-corpus
   prepare                                    install what --all-features is built with, where that is possible
-  check-deps                                 which package may depend on what
+  check-deps                                 which package may depend on what, and where all of them come from
 
   help                                       this text
 ";
@@ -54,6 +56,7 @@ pub(crate) enum Task {
     Prepare,
     Chaos { arguments: Vec<OsString> },
     CheckDeps,
+    Fuzz { target: String, minutes: u64 },
     Simulate { first: Option<u64>, count: Option<u64> },
 }
 
@@ -82,6 +85,7 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             // All that follows is the suite's own.
             Some("chaos") => Ok(Task::Chaos { arguments: parser.raw_args()?.collect() }),
             Some("simulate") => simulate(parser),
+            Some("fuzz") => fuzz(parser),
             Some("check-deps") => alone(parser, Task::CheckDeps),
             _ => bail!("there is no task {task:?}; `cargo xtask help` lists them"),
         },
@@ -161,6 +165,22 @@ fn simulate(mut parser: Parser) -> anyhow::Result<Task> {
         bail!("--seeds 0 would show nothing");
     }
     Ok(Task::Simulate { first, count })
+}
+
+fn fuzz(mut parser: Parser) -> anyhow::Result<Task> {
+    let (mut target, mut minutes) = (None, 10);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("minutes") => minutes = parser.value()?.parse().context("--minutes")?,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
+            Arg::Value(name) if target.is_none() => target = Some(name.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if minutes == 0 {
+        bail!("--minutes 0 would never end");
+    }
+    Ok(Task::Fuzz { target: target.context("fuzz: which target? They are the modules of fuzz/src")?, minutes })
 }
 
 fn alone(mut parser: Parser, task: Task) -> anyhow::Result<Task> {
@@ -252,6 +272,16 @@ mod tests {
         assert!(parsed("simulate 7").is_err());
         assert!(parsed("simulate --seed seven").is_err());
         assert!(parsed("simulate --seeds 0").is_err());
+    }
+
+    #[test]
+    fn a_target_is_fuzzed_for_minutes() {
+        let fuzz = |minutes| Task::Fuzz { target: "rows".to_owned(), minutes };
+        assert_eq!(parsed("fuzz rows").unwrap(), fuzz(10));
+        assert_eq!(parsed("fuzz --minutes 1 rows").unwrap(), fuzz(1));
+        assert!(parsed("fuzz").is_err());
+        assert!(parsed("fuzz rows headers").is_err());
+        assert!(parsed("fuzz rows --minutes 0").is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod chaos;
 mod cli;
 mod deps;
 mod examples;
+mod fuzz;
 mod interrupt;
 mod passes;
 mod prepare;
@@ -45,6 +46,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::Prepare => prepare::run().map(|()| ExitCode::SUCCESS),
         Task::Chaos { arguments } => chaos::run(&arguments),
         Task::CheckDeps => deps::check(),
+        Task::Fuzz { target, minutes } => fuzz::run(&target, minutes),
         Task::Simulate { first, count } => simulate::run(first, count),
     }
 }

@@ -148,8 +148,14 @@ impl ProcessorBuilder {
     /// # Errors
     ///
     /// A value cannot be read; one that is out of range is an error of [`build`](Self::build). Both name the variable.
-    pub fn from_env(mut self) -> Result<Self, ConfigError> {
-        self.config.read(&Env::of_process())?;
+    pub fn from_env(self) -> Result<Self, ConfigError> {
+        self.from_variables(&Env::of_process())
+    }
+
+    /// [`from_env`](Self::from_env) with other variables. Not part of the interface: it may change without notice.
+    #[doc(hidden)]
+    pub fn from_variables(mut self, env: &Env<impl Fn(&str) -> Option<String>>) -> Result<Self, ConfigError> {
+        self.config.read(env)?;
         Ok(self)
     }
 

@@ -89,10 +89,13 @@ impl Config {
         self.within(SHUTDOWN_DEADLINE, self.shutdown_deadline, Duration::ZERO, hour)?;
         let [busy, calm, idle] = self.poll;
         self.within(POLL_BUSY, busy, ms, hour)?;
+        self.ordered((POLL_BUSY, busy), (POLL_CALM, calm))?;
+        self.ordered((POLL_CALM, calm), (POLL_IDLE, idle))?;
         self.within(POLL_CALM, calm, busy, hour)?;
         self.within(POLL_IDLE, idle, calm, hour)?;
         let (first, longest) = self.topic_pause;
         self.within(PAUSE_FIRST, first, ms, hour)?;
+        self.ordered((PAUSE_FIRST, first), (PAUSE_LONGEST, longest))?;
         self.within(PAUSE_LONGEST, longest, first, hour)?;
         match self.retry.problem() {
             Some(problem) => Err(ConfigError { field: "retry", variable: None, problem: problem.to_owned() }),
@@ -115,6 +118,14 @@ impl Config {
             retry: self.retry.clone(),
             once,
         }
+    }
+
+    /// Of two that must be in order, the one that a variable has set is at fault, not the one that nobody has.
+    fn ordered(&self, low: (Setting, Duration), high: (Setting, Duration)) -> Result<(), ConfigError> {
+        if low.1 > high.1 && self.read.contains(&low.0) && !self.read.contains(&high.0) {
+            return Err(self.error(low.0, format!("{:?} is above {:?}, which is {}", low.1, high.1, high.0.field)));
+        }
+        Ok(())
     }
 
     fn within<T: Copy + PartialOrd + fmt::Debug>(

@@ -157,6 +157,16 @@ mod tests {
     }
 
     #[test]
+    fn of_two_in_the_wrong_order_the_one_that_was_set_is_named() {
+        for variable in ["OUTBOX_POLL_BUSY_MS", "OUTBOX_POLL_CALM_MS", "OUTBOX_TOPIC_PAUSE_FIRST_MS"] {
+            let mut config = Config::default();
+            let env = Env::new(|name| (name == variable).then(|| "17296".to_owned()));
+            let error = config.read(&env).and_then(|()| config.check()).unwrap_err();
+            assert_eq!(error.variable, Some(variable), "{error}");
+        }
+    }
+
+    #[test]
     fn what_the_program_sets_later_is_its_own_mistake() {
         let mut config = Config::default();
         config.read(&env(&[("OUTBOX_LEASE_MS", "4000")])).unwrap();

@@ -7,6 +7,7 @@ mod crash;
 mod databases;
 mod fence;
 mod fixture;
+mod inputs;
 mod owner;
 mod proof;
 mod remade;

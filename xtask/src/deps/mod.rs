@@ -1,8 +1,9 @@
-//! `cargo xtask check-deps`: who may depend on whom.
+//! `cargo xtask check-deps`: who may depend on whom, and where everything comes from.
 //!
 //! The core knows no ORM, driver or broker; a publisher never sees a database; the store never sees a publisher;
 //! nothing depends on tests, examples and tools.
 
+mod origin;
 mod rules;
 mod tree;
 
@@ -21,8 +22,10 @@ pub(crate) fn check() -> anyhow::Result<ExitCode> {
         println!("{} {}: without {}", rule.package, rule.features.flag(), rule.forbidden.join(", "));
         violations.extend(found.into_iter().map(|path| rule.complaint(&path)));
     }
+    let (count, complaints) = origin::complaints()?;
+    violations.extend(complaints);
     if violations.is_empty() {
-        println!("the dependency rule holds");
+        println!("the dependency rule holds; all {count} packages have a licence and a source that are listed");
         return Ok(ExitCode::SUCCESS);
     }
     for violation in violations {
