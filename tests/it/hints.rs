@@ -44,7 +44,7 @@ impl Stage {
         let events = match db.kind() {
             Kind::Postgres => 20_000,
             Kind::MariaDb => 4_000,
-            Kind::Sqlite => 1_600,
+            Kind::Sqlite => 800,
         };
         Self { db, outbox, sent, wake, processor: processor.spawn().unwrap(), events }
     }
