@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_outbox-test-processor");
 const WINDOW: usize = 20;
-const EVENTS: usize = 160;
+const EVENTS: usize = 100;
 const KEYS: u64 = 8;
 /// Events of a writer that fails.
-const WRITTEN: usize = 40;
+const WRITTEN: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(90);
 const SETTINGS: &[(&str, &str)] = &[
     ("OUTBOX_LEASE_MS", "2000"),
