@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
+use super::destination::Destination;
 use super::key::Key;
 use crate::store::Revisit;
 
@@ -16,7 +17,7 @@ pub(super) struct Holds {
     keys: HashMap<Key, KeyHold>,
     due: BTreeMap<(Instant, u64), Key>,
     serial: u64,
-    topics: BTreeMap<String, i64>,
+    topics: BTreeMap<Destination, i64>,
     pass: Option<Pass>,
 }
 
@@ -35,11 +36,11 @@ struct KeyHold {
 struct Pass {
     cursor: i64,
     keys: BTreeSet<Key>,
-    topics: BTreeSet<String>,
+    topics: BTreeSet<Destination>,
     /// Topics seen behind the position: look again from here.
-    again: BTreeMap<String, i64>,
+    again: BTreeMap<Destination, i64>,
     /// The topic of the pass, when it may send just one event, to find out whether it works.
-    probe: Option<String>,
+    probe: Option<Destination>,
 }
 
 impl Holds {
@@ -60,16 +61,18 @@ impl Holds {
     }
 
     /// The same for a row that the pass found, which can belong to others than the pass looks for.
-    pub(super) fn covers_revisited(&mut self, key: &Key, topic: &str, seq: i64) -> bool {
-        if let Some(from) = self.topics.get_mut(topic) {
-            match self.pass.as_ref().filter(|pass| pass.topics.contains(topic)) {
-                // Earlier events of the topic had to be left for the next pass, so this one must be too.
-                Some(pass) if pass.again.contains_key(topic) => return true,
-                Some(_) => {}
-                None => {
-                    *from = seq.min(*from);
-                    return true;
-                }
+    pub(super) fn covers_revisited(&mut self, key: &Key, topic: &Destination, seq: i64) -> bool {
+        let pass = self.pass.as_ref();
+        let in_pass = |held: &Destination| pass.is_some_and(|pass| pass.topics.contains(held));
+        // Earlier events of the topic had to be left for the next pass, so this one must be too.
+        let again = |held: &Destination| pass.is_some_and(|pass| pass.again.contains_key(held));
+        for (held, from) in self.topics.iter_mut().filter(|(held, _)| concerns(held, key, topic)) {
+            if !in_pass(held) {
+                *from = seq.min(*from);
+                return true;
+            }
+            if again(held) {
+                return true;
             }
         }
         let Some(hold) = self.keys.get_mut(key) else { return false };
@@ -81,8 +84,8 @@ impl Holds {
     }
 
     /// Whether the pass is looking for one event of this topic, to find out whether it works.
-    pub(super) fn is_probing(&self, topic: &str) -> bool {
-        self.pass.as_ref().is_some_and(|pass| pass.probe.as_deref() == Some(topic))
+    pub(super) fn is_probing(&self, topic: &Destination) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.probe.as_ref() == Some(topic))
     }
 
     /// Whether the pass is such a search at all.
@@ -90,27 +93,33 @@ impl Holds {
         self.pass.as_ref().is_some_and(|pass| pass.probe.is_some())
     }
 
-    /// Whether a topic is held.
-    pub(super) fn has_topic(&self, topic: &str) -> bool {
+    /// Whether a topic, or this part of it, is held.
+    pub(super) fn has_topic(&self, topic: &Destination) -> bool {
         self.topics.contains_key(topic)
     }
 
+    /// Whether anything of a topic is held.
+    pub(super) fn has_any_of(&self, topic: &str) -> bool {
+        self.topics.keys().any(|held| held.topic() == topic)
+    }
+
     /// Whether rows of a topic, met outside the pass, must be passed over although the topic works again.
-    pub(super) fn covers_topic(&mut self, topic: &str, seq: i64) -> bool {
-        if !self.topics.contains_key(topic) {
-            return false;
-        }
-        self.hold_topic(topic, seq);
+    pub(super) fn covers_topic(&mut self, key: &Key, topic: &Destination, seq: i64) -> bool {
+        let in_pass = |held: &Destination| self.pass.as_ref().is_some_and(|pass| pass.topics.contains(held));
+        // The pass lets it go, unless another hold does not.
+        let holder = self.topics.keys().filter(|held| concerns(held, key, topic)).min_by_key(|held| in_pass(held));
+        let Some(holder) = holder.cloned() else { return false };
+        self.hold_topic(&holder, seq);
         true
     }
 
     /// Passes over a row of a topic that does not work.
-    pub(super) fn hold_topic(&mut self, topic: &str, seq: i64) {
+    pub(super) fn hold_topic(&mut self, topic: &Destination, seq: i64) {
         if let Some(pass) = &mut self.pass
             && pass.topics.contains(topic)
         {
             if seq < pass.cursor {
-                let again = pass.again.entry(topic.to_owned()).or_insert(seq);
+                let again = pass.again.entry(topic.clone()).or_insert(seq);
                 *again = seq.min(*again);
             }
             return;
@@ -118,15 +127,15 @@ impl Holds {
         if let Some(from) = self.topics.get_mut(topic) {
             *from = seq.min(*from);
         } else {
-            self.topics.insert(topic.to_owned(), seq);
+            self.topics.insert(topic.clone(), seq);
         }
     }
 
     /// Passes over a row that the pass found, because its topic does not work.
-    pub(super) fn hold_revisited(&mut self, topic: &str, seq: i64) {
+    pub(super) fn hold_revisited(&mut self, topic: &Destination, seq: i64) {
         match self.pass.as_mut().filter(|pass| pass.topics.contains(topic)) {
             Some(pass) => {
-                let again = pass.again.entry(topic.to_owned()).or_insert(seq);
+                let again = pass.again.entry(topic.clone()).or_insert(seq);
                 *again = seq.min(*again);
             }
             None => self.hold_topic(topic, seq),
@@ -163,7 +172,7 @@ impl Holds {
     }
 
     /// Whether there is something to look for now. `flows` tells which topics work.
-    pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&str) -> bool) -> bool {
+    pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&Destination) -> bool) -> bool {
         self.pass.is_some()
             || self.next_due().is_some_and(|due| due <= now)
             || self.topics.keys().any(|topic| flows(topic))
@@ -174,8 +183,8 @@ impl Holds {
         &mut self,
         now: Instant,
         to: i64,
-        flows: impl Fn(&str) -> bool,
-        probe: Option<&str>,
+        flows: impl Fn(&Destination) -> bool,
+        probe: Option<&Destination>,
     ) -> Option<Revisit> {
         if self.pass.is_none() {
             self.pass = self.begin(now, flows, probe);
@@ -189,7 +198,8 @@ impl Holds {
             }
         }
         revisit.keys.dedup();
-        revisit.topics.extend(pass.topics.iter().cloned());
+        revisit.topics.extend(pass.topics.iter().map(|destination| destination.topic().to_owned()));
+        revisit.topics.dedup();
         Some(revisit)
     }
 
@@ -198,8 +208,8 @@ impl Holds {
         &mut self,
         now: Instant,
         cursor: Option<i64>,
-        flows: impl Fn(&str) -> bool,
-    ) -> Option<String> {
+        flows: impl Fn(&Destination) -> bool,
+    ) -> Option<Destination> {
         if let Some(cursor) = cursor {
             if let Some(pass) = &mut self.pass {
                 pass.cursor = cursor;
@@ -216,7 +226,7 @@ impl Holds {
         }
         for topic in pass.topics {
             let again = pass.again.remove(&topic);
-            let kept = !flows(&topic) || pass.probe.as_deref() == Some(&topic);
+            let kept = !flows(&topic) || pass.probe.as_ref() == Some(&topic);
             let from = if kept { self.topics.get(&topic).copied() } else { None };
             match from.into_iter().chain(again).min() {
                 Some(from) => self.topics.insert(topic, from),
@@ -226,7 +236,7 @@ impl Holds {
         pass.probe
     }
 
-    fn begin(&mut self, now: Instant, flows: impl Fn(&str) -> bool, probe: Option<&str>) -> Option<Pass> {
+    fn begin(&mut self, now: Instant, flows: impl Fn(&Destination) -> bool, probe: Option<&Destination>) -> Option<Pass> {
         if let Some((topic, from)) = probe.and_then(|topic| self.topics.get_key_value(topic)) {
             // A probe walks alone: it takes one event and leaves everything else of the topic where it is.
             let topics = BTreeSet::from([topic.clone()]);
@@ -256,4 +266,9 @@ impl Holds {
         let found = !keys.is_empty() || !topics.is_empty();
         found.then_some(Pass { cursor, keys, topics, again: BTreeMap::new(), probe: None })
     }
+}
+
+/// Whether an event may have to wait for what is `held`: for events of its own destination, and for those of its key.
+fn concerns(held: &Destination, key: &Key, destination: &Destination) -> bool {
+    held == destination || (matches!(key, Key::Ordered(_)) && held.may_share_keys(destination))
 }

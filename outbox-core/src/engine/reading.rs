@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use super::destination::Destination;
 use super::key::SLOW;
 use super::lane::Lane;
 use super::{Call, Engine, StoreError};
@@ -14,8 +15,10 @@ const GUESS: usize = 2_048;
 /// The read that is under way, and what is known about the next.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// There is a reason to look.
+    /// There is a reason to look into every shard.
     pub(super) wanted: bool,
+    /// Shards that are still to be looked into for the last such reason, where there is no room for all at a time.
+    left: usize,
     under_way: bool,
     /// For whom it reads: a shard can be lost and won again before the answer comes.
     asked: Vec<Lease>,
@@ -42,7 +45,7 @@ struct Room {
 impl Reading {
     /// Whether nothing is being read or moved, and everything has been at least once.
     pub(super) fn is_idle(&self) -> bool {
-        !self.under_way && !self.promoting && self.promoted && !self.wanted
+        !self.under_way && !self.promoting && self.promoted && !self.wanted && self.left == 0
     }
 
     /// Somebody committed something, which may be a scheduled event too.
@@ -100,7 +103,10 @@ impl Engine {
         }
         self.reading.asked = requests.iter().map(|request| request.lease).collect();
         self.reading.under_way = true;
-        self.reading.wanted = asked.len() < all;
+        if std::mem::take(&mut self.reading.wanted) || self.look_is_due(now) {
+            self.reading.left = all;
+        }
+        self.reading.left = self.reading.left.min(all).saturating_sub(asked.len());
         self.pace.looked(now);
         Some(ReadRequest { processor: self.id, lanes: requests })
     }
@@ -118,7 +124,7 @@ impl Engine {
         }
         let topics = &self.topics;
         let going = self.lanes.values_mut().filter(|lane| !lane.draining);
-        let next = going.filter_map(|lane| lane.make_room(now, |topic| topics.flows(topic))).min();
+        let next = going.filter_map(|lane| lane.make_room(now, |destination| topics.flows(destination))).min();
         // Not for every key on its own.
         self.reading.slow_at = Some(next.map_or(now + SLOW, |at| at.max(now + SLOW / 4)));
         let lanes = &self.lanes;
@@ -142,15 +148,20 @@ impl Engine {
     }
 
     fn read_wanted(&self, now: Instant) -> bool {
-        let flows = |topic: &str| self.topics.flows(topic);
+        let flows = |destination: &Destination| self.topics.flows(destination);
         let saturated = self.is_saturated();
         self.reading.wanted
-            || self.pace.next_look().is_none_or(|due| due <= now)
+            || self.reading.left > 0
+            || self.look_is_due(now)
             || self.lanes.values().any(|lane| {
                 let hungry = lane.hungry && (!saturated || lane.can_forget());
                 !lane.draining
                     && (hungry || lane.wants_pass(now, flows) || self.topics.probe_of(lane.lease.shard).is_some())
             })
+    }
+
+    fn look_is_due(&self, now: Instant) -> bool {
+        self.pace.next_look().is_none_or(|due| due <= now)
     }
 
     /// Whether no more can be remembered of what was passed over.

@@ -3,6 +3,27 @@
 use super::*;
 
 #[test]
+fn a_batch_that_is_too_small_for_all_shards_is_read_in_turn_and_then_it_rests() {
+    let mut rig = Rig::new(64);
+    let node = rig.start(EngineConfig { batch_size: 10, ..config() });
+    rig.pass(Duration::from_secs(60));
+    rig.nodes[node].reads.clear();
+    rig.store.commit((0..300).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    let mut delivered_so_far = 0;
+    for _ in 0..100 {
+        delivered_so_far += rig.report(node, |_| true, delivered);
+        rig.pass(Duration::from_millis(20));
+    }
+    assert_eq!(delivered_so_far, 300);
+    rig.pass(Duration::from_secs(60));
+    rig.nodes[node].reads.clear();
+    rig.pass(Duration::from_secs(60));
+    let read: usize = rig.nodes[node].reads.iter().map(|read| read.lanes.len()).sum();
+    assert_eq!(read, 12 * 64, "every shard every 5 s");
+}
+
+#[test]
 fn while_a_probe_is_under_way_nothing_is_due() {
     let mut rig = Rig::new(1);
     let node = rig.start(config());

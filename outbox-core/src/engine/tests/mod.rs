@@ -3,6 +3,7 @@
 mod due;
 mod handover;
 mod once;
+mod parts;
 mod slow;
 
 use std::sync::Arc;
@@ -117,9 +118,11 @@ impl Rig {
 
     fn settle_down(&mut self) {
         for n in 0..self.nodes.len() {
+            let turns = self.turns;
             while !self.nodes[n].engine.is_done(self.now) {
                 self.turns += 1;
                 let effects = self.nodes[n].engine.poll(self.now);
+                assert!(self.turns < turns + 10_000, "it does not come to rest");
                 if effects.is_empty() {
                     break;
                 }
