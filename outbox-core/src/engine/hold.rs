@@ -62,18 +62,13 @@ impl Holds {
 
     /// The same for a row that the pass found, which can belong to others than the pass looks for.
     pub(super) fn covers_revisited(&mut self, key: &Key, topic: &Destination, seq: i64) -> bool {
-        let pass = self.pass.as_ref();
-        let in_pass = |held: &Destination| pass.is_some_and(|pass| pass.topics.contains(held));
-        // Earlier events of the topic had to be left for the next pass, so this one must be too.
-        let again = |held: &Destination| pass.is_some_and(|pass| pass.again.contains_key(held));
-        for (held, from) in self.topics.iter_mut().filter(|(held, _)| concerns(held, key, topic)) {
-            if !in_pass(held) {
-                *from = seq.min(*from);
-                return true;
-            }
-            if again(held) {
-                return true;
-            }
+        // Where earlier events had to be left for the next pass, this one must be too.
+        let lets_go = |held: &Destination| {
+            self.pass.as_ref().is_some_and(|pass| pass.topics.contains(held) && !pass.again.contains_key(held))
+        };
+        if self.topics.keys().any(|held| concerns(held, key, topic) && !lets_go(held)) {
+            self.hold_revisited(topic, seq);
+            return true;
         }
         let Some(hold) = self.keys.get_mut(key) else { return false };
         if hold.in_pass {
@@ -98,19 +93,13 @@ impl Holds {
         self.topics.contains_key(topic)
     }
 
-    /// Whether anything of a topic is held.
-    pub(super) fn has_any_of(&self, topic: &str) -> bool {
-        self.topics.keys().any(|held| held.topic() == topic)
-    }
-
     /// Whether rows of a topic, met outside the pass, must be passed over although the topic works again.
     pub(super) fn covers_topic(&mut self, key: &Key, topic: &Destination, seq: i64) -> bool {
-        let in_pass = |held: &Destination| self.pass.as_ref().is_some_and(|pass| pass.topics.contains(held));
-        // The pass lets it go, unless another hold does not.
-        let holder = self.topics.keys().filter(|held| concerns(held, key, topic)).min_by_key(|held| in_pass(held));
-        let Some(holder) = holder.cloned() else { return false };
-        self.hold_topic(&holder, seq);
-        true
+        let covered = self.topics.keys().any(|held| concerns(held, key, topic));
+        if covered {
+            self.hold_topic(topic, seq);
+        }
+        covered
     }
 
     /// Passes over a row of a topic that does not work.
@@ -175,7 +164,7 @@ impl Holds {
     pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&Destination) -> bool) -> bool {
         self.pass.is_some()
             || self.next_due().is_some_and(|due| due <= now)
-            || self.topics.keys().any(|topic| flows(topic))
+            || self.topics.keys().any(|topic| self.may_pass(topic, &flows))
     }
 
     /// The next part of the walk up to `to`, begun if need be. `probe` is a topic that may try one event.
@@ -236,6 +225,14 @@ impl Holds {
         pass.probe
     }
 
+    /// Whether a pass could let events of this destination go. Where events are held under different divisions of their
+    /// topic, nobody knows which keys they share, and all of them go together.
+    fn may_pass(&self, topic: &Destination, flows: impl Fn(&Destination) -> bool) -> bool {
+        let divided = self.topics.keys().any(|held| held.may_share_keys(topic));
+        let concerned = |held: &&Destination| held.topic() == topic.topic();
+        flows(topic) && (!divided || self.topics.keys().filter(concerned).all(flows))
+    }
+
     fn begin(&mut self, now: Instant, flows: impl Fn(&Destination) -> bool, probe: Option<&Destination>) -> Option<Pass> {
         if let Some((topic, from)) = probe.and_then(|topic| self.topics.get_key_value(topic)) {
             // A probe walks alone: it takes one event and leaves everything else of the topic where it is.
@@ -258,7 +255,7 @@ impl Holds {
         }
         let mut topics = BTreeSet::new();
         for (topic, from) in &self.topics {
-            if flows(topic) {
+            if self.may_pass(topic, &flows) {
                 cursor = cursor.min(*from);
                 topics.insert(topic.clone());
             }

@@ -340,9 +340,7 @@ impl Engine {
                 .map(|lane| lane.lease.shard)
                 .collect()
         };
-        let stalled = self.topics.tick(now, holders);
-        self.topics.settle(|topic| lanes.values().any(|lane| lane.holds.has_any_of(topic)));
-        for destination in stalled {
+        for destination in self.topics.tick(now, holders) {
             for lane in self.lanes.values_mut() {
                 lane.hold_topic(&destination);
             }

@@ -245,15 +245,6 @@ impl Topics {
         stalled
     }
 
-    /// Begins to use what has become known about the parts of topics, where nothing of them `is_held`.
-    pub(super) fn settle(&mut self, is_held: impl Fn(&str) -> bool) {
-        self.directory.settle(&is_held);
-        if self.directory.len() > REMEMBERED {
-            let used: BTreeSet<&str> = self.topics.keys().map(Destination::topic).collect();
-            self.directory.keep(|topic| used.contains(topic) || is_held(topic));
-        }
-    }
-
     /// When [`tick`](Self::tick) has something to do next.
     pub(super) fn next_tick(&self) -> Option<Instant> {
         let next = |topic: &Topic| match &topic.breaker {
