@@ -23,7 +23,10 @@ enum Part {
     Whole,
     /// For events without a key, which may go to any part.
     Any,
-    One { of: u32, number: u32 },
+    One {
+        of: u32,
+        number: u32,
+    },
 }
 
 impl Destination {

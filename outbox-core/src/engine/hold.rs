@@ -233,7 +233,12 @@ impl Holds {
         flows(topic) && (!divided || self.topics.keys().filter(concerned).all(flows))
     }
 
-    fn begin(&mut self, now: Instant, flows: impl Fn(&Destination) -> bool, probe: Option<&Destination>) -> Option<Pass> {
+    fn begin(
+        &mut self,
+        now: Instant,
+        flows: impl Fn(&Destination) -> bool,
+        probe: Option<&Destination>,
+    ) -> Option<Pass> {
         if let Some((topic, from)) = probe.and_then(|topic| self.topics.get_key_value(topic)) {
             // A probe walks alone: it takes one event and leaves everything else of the topic where it is.
             let topics = BTreeSet::from([topic.clone()]);

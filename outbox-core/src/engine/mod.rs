@@ -215,10 +215,7 @@ impl Engine {
 
     /// Tells it where in their topics messages go, so that a part of a topic that does not work holds up no other.
     #[must_use]
-    pub fn with_partitions(
-        self,
-        partition_of: impl Fn(&Message) -> Option<Partition> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_partitions(self, partition_of: impl Fn(&Message) -> Option<Partition> + Send + Sync + 'static) -> Self {
         let topics = Topics::new(self.config.pause, Box::new(partition_of));
         Self { topics, ..self }
     }

@@ -112,7 +112,12 @@ impl Topics {
     }
 
     /// The next key of a topic that may be tried, and how many of its events.
-    pub(super) fn next_ready(&mut self, now: Instant, name: &Destination, window: &Window) -> Option<(Shard, Key, usize)> {
+    pub(super) fn next_ready(
+        &mut self,
+        now: Instant,
+        name: &Destination,
+        window: &Window,
+    ) -> Option<(Shard, Key, usize)> {
         let topic = self.topics.get_mut(name)?;
         let most = match topic.breaker {
             Breaker::Open { .. } => 0,

@@ -112,7 +112,8 @@ fn keys_keep_their_order_while_the_parts_of_their_topic_change() {
                 rig.handle(node, Event::Woken);
             }
             let now = of.load(Ordering::SeqCst);
-            let fails = |message: &Message| part(message.key().unwrap(), now.max(1)).is_some_and(|n| broken.contains(&n));
+            let fails =
+                |message: &Message| part(message.key().unwrap(), now.max(1)).is_some_and(|n| broken.contains(&n));
             if random.u8(..3) > 0 || healed {
                 rig.delivers(node, &mut log, |message| !fails(message));
             }
