@@ -159,6 +159,15 @@ pub enum CheckError {
         /// The schema asked for.
         schema: String,
     },
+    /// The session's `sql_mode` on MariaDB is not strict.
+    #[error(
+        "the sql_mode of this connection is not strict, so MariaDB would change values that do not fit instead of \
+         refusing them: add STRICT_TRANS_TABLES to it, on the server or where connections are made (it is {mode:?})"
+    )]
+    NotStrict {
+        /// As it is.
+        mode: String,
+    },
     /// The database refused, or could not be reached.
     #[error("could not {action}")]
     Database {

@@ -34,7 +34,8 @@ pub struct SchemaInfo {
 /// # Errors
 ///
 /// [`CheckError::Missing`] and [`CheckError::Incomplete`] name the command and the call that help;
-/// [`CheckError::Mismatch`] when the tables were made by another version.
+/// [`CheckError::Mismatch`] when the tables were made by another version; [`CheckError::NotStrict`] when MariaDB would
+/// cut what does not fit.
 pub async fn check<C: ConnectionTrait>(db: &C, names: &TableNames) -> Result<SchemaInfo, CheckError> {
     let backend = db.get_database_backend();
     let table = names.meta(backend);
@@ -44,8 +45,14 @@ pub async fn check<C: ConnectionTrait>(db: &C, names: &TableNames) -> Result<Sch
     }
     // Asking for a missing table would abort a transaction on PostgreSQL, so look whether it is there.
     let found = query(db, is_visible(names, backend)).await.map_err(database)?;
-    if found.is_empty() {
+    let Some(row) = found.first() else {
         return Err(CheckError::Missing { table, command: command(names), call: call(names) });
+    };
+    if backend == DbBackend::MySql {
+        let mode: String = row.try_get_by_index(0).map_err(database)?;
+        if !mode.contains("STRICT_TRANS_TABLES") && !mode.contains("STRICT_ALL_TABLES") {
+            return Err(CheckError::NotStrict { mode });
+        }
     }
     parse(&read(db, names).await.map_err(database)?).map_err(|problem| match problem {
         Problem::Lacks(what) => {
@@ -129,14 +136,15 @@ pub(crate) async fn query<C: ConnectionTrait>(
     db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await
 }
 
-/// One row if writers would find `outbox_meta`, none if not.
+/// One row if writers would find `outbox_meta`, none if not. MariaDB's says how strict the session is.
 fn is_visible(names: &TableNames, backend: DbBackend) -> String {
     let name = names.bare(Table::Meta);
     match backend {
         // Along the search path, as every later statement looks for it.
         DbBackend::Postgres => format!("SELECT 1 WHERE pg_catalog.to_regclass('{}') IS NOT NULL", names.meta(backend)),
         DbBackend::MySql => format!(
-            "SELECT 1 FROM information_schema.tables WHERE table_schema = {} AND table_name = '{name}'",
+            "SELECT @@SESSION.sql_mode FROM information_schema.tables \
+             WHERE table_schema = {} AND table_name = '{name}'",
             names.schema().map_or_else(|| "DATABASE()".to_owned(), |schema| format!("'{schema}'")),
         ),
         _ => format!("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{name}' COLLATE NOCASE"),

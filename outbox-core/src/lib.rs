@@ -24,6 +24,9 @@ mod derived;
 pub mod engine;
 mod env;
 pub mod event;
+#[cfg(feature = "failpoints")]
+#[doc(hidden)]
+pub mod failpoints;
 pub mod message;
 mod panics;
 pub mod processor;

@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 ///
 /// Clones belong together: [`wake`](Self::wake) on one is noticed by all. Each clone remembers for itself, so a wake
 /// that comes while its owner is busy is not lost, and several processors can wait on clones of one source.
-/// Wakes are hints: many may be noticed as one, and one may find nothing to do.
+/// Wakes are hints: many may be noticed as one, one may find nothing to do, and one may come before its event can be
+/// seen: a processor looks again after 10 ms, and then whenever the wake is twice as old, until polling is as frequent.
 pub struct Wake {
     shared: Arc<Shared>,
     /// The last generation that this clone has noticed.

@@ -132,9 +132,9 @@ pub enum OutboxError {
 pub enum Breach {
     /// A transaction or savepoint was closed, or dropped, before a savepoint inside it.
     ClosedOutOfOrder,
-    /// Opening or closing a savepoint failed, or was cancelled before its answer came.
+    /// Opening or closing a savepoint failed.
     SavepointLost,
-    /// Writing staged events failed, or was cancelled, before the commit.
+    /// Writing staged events failed before the commit.
     FlushFailed,
     /// The database has ended the transaction on its own: a deadlock, a full disk, an implicit commit by DDL.
     EndedByDatabase,
@@ -144,8 +144,8 @@ impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ClosedOutOfOrder => "it was closed before a savepoint inside it",
-            Self::SavepointLost => "opening or closing a savepoint failed or was cancelled",
-            Self::FlushFailed => "writing its events failed or was cancelled",
+            Self::SavepointLost => "opening or closing a savepoint failed",
+            Self::FlushFailed => "writing its events failed",
             Self::EndedByDatabase => "the database has ended it, for example after a deadlock",
         })
     }

@@ -23,6 +23,7 @@
 
 mod config;
 mod error;
+mod failpoint;
 mod finish;
 mod flush;
 mod lost;

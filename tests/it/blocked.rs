@@ -8,8 +8,10 @@ use outbox_core::{MemoryPublisher, Message, OnDeath, ProcessorHandle, RetryPolic
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::Entered;
-use outbox_tests::{Kind, TestDatabase, eventually, on_every_database};
+use outbox_tests::{Kind, Role, TestDatabase, eventually, on_every_database};
 use sea_orm::{ConnectionTrait, Statement};
+
+use crate::delivery::operator;
 
 const DEADLINE: Duration = Duration::from_secs(300);
 /// Longer than any test takes.
@@ -27,7 +29,7 @@ impl Backlog {
     /// So many blocked events with so many keys, and then the healthy ones.
     async fn of(db: TestDatabase, events: usize, keys: usize) -> Self {
         Migrator::up(db.connection(), None).await.unwrap();
-        let outbox = Outbox::new(db.connection().clone());
+        let outbox = Outbox::new(db.pool(Role::Service).await);
         let this = Self { db, outbox, events, keys };
         this.stage("blocked", this.events, this.keys).await;
         this.stage("healthy", HEALTHY, HEALTHY / 10).await;
@@ -137,9 +139,10 @@ on_every_database! {
         let backlog = Backlog::of(db, 2_000, 1_000).await;
         let policy = RetryPolicy::fixed(Duration::from_millis(50)).max_attempts(2);
         let (received, processor) = backlog.start(Fault::Reject, policy, MOST);
+        let operator = operator(&backlog.db).await;
         let mut most = 0;
         while received.messages().len() < HEALTHY || backlog.count("outbox_dead").await < backlog.events {
-            let stats: StoreStats = backlog.outbox.store().stats().await.unwrap();
+            let stats: StoreStats = operator.stats().await.unwrap();
             most = most.max(held(&processor).await);
             assert!(processor.is_running(), "{stats:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;

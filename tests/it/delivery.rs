@@ -8,19 +8,25 @@ use outbox_core::shard::{DEFAULT_SHARD_COUNT, Shard};
 use outbox_core::store::{Admin, DeadState};
 use outbox_core::{EventId, MemoryPublisher, OnDeath, OrderKey, RetryPolicy};
 use outbox_kafka::KafkaPublisher;
-use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
+use outbox_sea_orm::{Outbox, SeaOrmStore};
 use outbox_tests::ledger::{Entered, payload};
 use outbox_tests::{
-    Kafka, ProcessorProcess, Record, TestDatabase, eventually, kafka, mariadb, on_every_database, postgres,
+    Kafka, ProcessorProcess, Record, Role, TestDatabase, eventually, kafka, mariadb, on_every_database, postgres,
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Of a program that stages and has a processor in it.
 pub(crate) async fn outbox(db: &TestDatabase) -> Outbox {
     Migrator::up(db.connection(), None).await.unwrap();
-    Outbox::new(db.connection().clone())
+    Outbox::new(db.pool(Role::Service).await)
+}
+
+/// As an operator.
+pub(crate) async fn operator(db: &TestDatabase) -> SeaOrmStore {
+    Outbox::new(db.pool(Role::Operator).await).store()
 }
 
 pub(crate) fn entered(topic: &str, key: &str, version: i64) -> Entered {
@@ -145,7 +151,7 @@ async fn an_event_too_large_for_its_topic(db: TestDatabase, kafka: Kafka, then: 
     let policy = RetryPolicy::fixed(Duration::from_millis(250)).max_attempts(3).on_death(then);
     let publisher = KafkaPublisher::connect(kafka.brokers()).unwrap();
     let processor = outbox.processor(publisher).retry(policy).spawn().unwrap();
-    let store = outbox.store();
+    let store = operator(&db).await;
     let gone = || async { store.pending(0, 1).await.unwrap().is_empty() };
     eventually(DEADLINE, gone).await;
     let goes_on = then == OnDeath::Continue;
@@ -200,7 +206,7 @@ async fn a_large_backlog_takes_little_memory() {
     db.connection().execute_unprepared("UPDATE outbox_event SET attempts = 1, next_attempt_at = 1e16").await.unwrap();
     fill(db.connection(), &topic, "key", 6_400, EVENTS).await;
     let program = Path::new(env!("CARGO_BIN_EXE_outbox-test-processor"));
-    let mut process = ProcessorProcess::start(program, db.url(), kafka.brokers(), &[]);
+    let mut process = ProcessorProcess::start(program, &db.url_for(Role::Processor).await, kafka.brokers(), &[]);
     let advanced = || {
         let delivered = process.delivered();
         async move { if delivered == EVENTS { Ok(()) } else { Err(delivered) } }

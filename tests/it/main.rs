@@ -10,7 +10,10 @@
 )]
 
 mod blocked;
+mod cancel;
 mod delivery;
+mod failpoints;
+mod hints;
 mod notify;
 mod ordering;
 mod outage;

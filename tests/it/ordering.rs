@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::{self, Writer, check};
-use outbox_tests::{Kafka, ProcessorProcess, TestDatabase, eventually, kafka, mariadb, postgres};
+use outbox_tests::{Kafka, ProcessorProcess, Role, TestDatabase, eventually, kafka, mariadb, postgres};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 const PROCESSOR: &str = env!("CARGO_BIN_EXE_outbox-test-processor");
@@ -21,8 +21,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("OUTBOX_SETTLE_DELAY_MS", "10"),
 ];
 
-fn start(db: &TestDatabase, kafka: &Kafka) -> ProcessorProcess {
-    ProcessorProcess::start(Path::new(PROCESSOR), db.url(), kafka.brokers(), SETTINGS)
+async fn start(db: &TestDatabase, kafka: &Kafka) -> ProcessorProcess {
+    ProcessorProcess::start(Path::new(PROCESSOR), &db.url_for(Role::Processor).await, kafka.brokers(), SETTINGS)
 }
 
 fn delivered(processes: &[ProcessorProcess]) -> Vec<u64> {
@@ -31,12 +31,7 @@ fn delivered(processes: &[ProcessorProcess]) -> Vec<u64> {
 
 /// Eight writers; `events` entries in all.
 async fn write(db: &TestDatabase, topic: &str, events: usize) {
-    let connection = db
-        .connect(|options| {
-            options.max_connections(10);
-        })
-        .await;
-    let outbox = Outbox::new(connection);
+    let outbox = Outbox::new(db.pool(Role::Writer).await);
     let mut writers = tokio::task::JoinSet::new();
     for seed in 1..=8 {
         let mut writer = Writer::new(outbox.clone(), topic, seed);
@@ -66,7 +61,7 @@ async fn drained(db: &TestDatabase) {
 async fn order_holds_through_kills(db: TestDatabase, kafka: Kafka, events: usize) {
     prepare(db.connection()).await;
     let topic = kafka.topic(6).await;
-    let mut running: Vec<ProcessorProcess> = (0..3).map(|_| start(&db, &kafka)).collect();
+    let mut running = vec![start(&db, &kafka).await, start(&db, &kafka).await, start(&db, &kafka).await];
     let mut dead: Vec<ProcessorProcess> = Vec::new();
     let (writing, mut kills) = (write(&db, &topic, events), 0);
     tokio::pin!(writing);
@@ -83,7 +78,7 @@ async fn order_holds_through_kills(db: TestDatabase, kafka: Kafka, events: usize
             let mut killed = running.remove(0);
             killed.kill();
             dead.push(killed);
-            running.push(start(&db, &kafka));
+            running.push(start(&db, &kafka).await);
             kills += 1;
         } else if written && running[0].delivered() == 0 {
             // Nothing is left for it to deliver; write some more, so that it can be killed as the others were.
@@ -124,7 +119,7 @@ async fn a_graceful_stop_under_load_repeats_nothing() {
     let (Some(db), Some(kafka)) = (postgres().await, kafka()) else { return };
     prepare(db.connection()).await;
     let topic = kafka.topic(6).await;
-    let mut running: Vec<ProcessorProcess> = (0..2).map(|_| start(&db, &kafka)).collect();
+    let mut running = vec![start(&db, &kafka).await, start(&db, &kafka).await];
     let writing = write(&db, &topic, 8_000);
     tokio::pin!(writing);
     let (mut written, mut stops) = (false, 0);
@@ -135,7 +130,7 @@ async fn a_graceful_stop_under_load_repeats_nothing() {
         }
         if stops < 8 && (running[0].delivered() > 0 || written) {
             let mut leaving = running.remove(0);
-            running.push(start(&db, &kafka));
+            running.push(start(&db, &kafka).await);
             leaving.signal("TERM");
             let ended = || {
                 let status = leaving.ended();

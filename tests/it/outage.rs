@@ -11,7 +11,7 @@ use outbox_kafka::KafkaPublisher;
 use outbox_tests::ledger::payload;
 use outbox_tests::{Kafka, OwnServer, Server, eventually, kafka, postgres};
 
-use crate::delivery::{entered, outbox, stage};
+use crate::delivery::{entered, operator, outbox, stage};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -69,7 +69,7 @@ async fn a_broker_that_is_away_costs_no_attempts() {
     eventually(DEADLINE, || async { calls.load(Ordering::SeqCst) > tries + 4 }).await;
     let cause = cause(&processor, &topic).await;
     assert!(cause.as_ref().is_some_and(|cause| cause.contains("no broker took the message")), "{cause:?}");
-    let pending = outbox.store().pending(0, 1_000).await.unwrap();
+    let pending = operator(&db).await.pending(0, 1_000).await.unwrap();
     assert_eq!(pending.len(), 200);
     assert!(pending.iter().all(|event| event.attempts == 0));
     server.restart().await;
@@ -95,12 +95,12 @@ async fn an_unknown_topic_holds_back_nothing_else() {
     .await;
     assert_eq!(kafka.consume_all(&topic, 200, DEADLINE).await.len(), 200);
     eventually(DEADLINE, || cause(&processor, &unknown)).await;
-    let pending = outbox.store().pending(0, 1_000).await.unwrap();
+    let pending = operator(&db).await.pending(0, 1_000).await.unwrap();
     assert!(pending.iter().all(|event| event.envelope.topic == unknown && event.attempts == 0));
     // An operator gives one of them up by hand.
     let given_up = &pending[0].envelope;
-    assert!(outbox.store().give_up(given_up.id, "the topic was a typing error").await.unwrap());
-    assert_eq!(outbox.store().dead_letters(None, 10).await.unwrap().len(), 1);
+    assert!(operator(&db).await.give_up(given_up.id, "the topic was a typing error").await.unwrap());
+    assert_eq!(operator(&db).await.dead_letters(None, 10).await.unwrap().len(), 1);
 
     kafka.create_topic(&unknown, 3, &[]).await;
     let records = kafka.consume_all(&unknown, 99, DEADLINE).await;

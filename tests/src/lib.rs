@@ -25,21 +25,24 @@
 
 mod child;
 mod database;
+mod drop_at;
 mod eventually;
 mod every_database;
 mod kafka;
 pub mod ledger;
 mod own_server;
 mod program;
+mod rights;
 mod roles;
 mod server;
 
 pub use child::ProcessorProcess;
 pub use database::{Kind, TestDatabase, mariadb, on_server, postgres, sqlite, sqlite_default_pool};
+pub use drop_at::drop_at;
 pub use eventually::{Condition, eventually};
 pub use every_database::{Verdict, exercise};
 pub use kafka::{Kafka, Record, kafka};
 pub use own_server::OwnServer;
-pub use program::run_processor;
+pub use program::{FAILED, run_processor, run_requeue, run_writer};
 pub use roles::Role;
 pub use server::{Availability, Server, availability};

@@ -3,11 +3,16 @@
 use std::env;
 use std::time::Duration;
 
+use crate::ledger::{Ending, Writer};
 use outbox_core::processor::ProcessorBuilder;
+use outbox_core::store::Admin;
 use outbox_kafka::{KafkaPublisher, KafkaPublisherBuilder};
 use outbox_sea_orm::Outbox;
 use sea_orm::{ConnectOptions, Database};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// What a processor prints when a failpoint made something happen.
+pub const FAILED: &str = "a failpoint was hit";
 
 /// Runs a processor on `DATABASE_URL` and `KAFKA_BROKERS` until SIGTERM, which stops it gracefully. Neither server
 /// needs to be there yet.
@@ -32,12 +37,16 @@ pub async fn run_processor(
     let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
     let processor = configure(builder).spawn().expect("settings in range");
     println!("ready");
-    let mut delivered = 0;
+    let (mut delivered, mut failed) = (0, false);
     let mut look = tokio::time::interval(Duration::from_millis(50));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = look.tick() => {
+                if !failed && outbox_core::failpoints::hits() > 0 {
+                    failed = true;
+                    println!("{FAILED}");
+                }
                 let Some(snapshot) = processor.snapshot().await else { break };
                 if snapshot.counts.delivered != delivered {
                     delivered = snapshot.counts.delivered;
@@ -48,4 +57,37 @@ pub async fn run_processor(
     }
     let report = processor.shutdown().await.expect("a processor that could use the tables");
     println!("stopped delivered={} abandoned={}", report.counts.delivered, report.abandoned);
+}
+
+/// Writes entries of a ledger into `DATABASE_URL`, for the topic `OUTBOX_TEST_TOPIC`, until `OUTBOX_TEST_EVENTS` are
+/// committed. A transaction that fails is left as it is, and the next one begins.
+///
+/// # Panics
+///
+/// When the environment is not complete.
+pub async fn run_writer() {
+    let mut options = ConnectOptions::new(env::var("DATABASE_URL").expect("DATABASE_URL"));
+    options.sqlx_logging(false).max_connections(2);
+    let outbox = Outbox::new(Database::connect(options).await.expect("a pool"));
+    let topic = env::var("OUTBOX_TEST_TOPIC").expect("OUTBOX_TEST_TOPIC");
+    let events = env::var("OUTBOX_TEST_EVENTS").ok().and_then(|events| events.parse().ok());
+    let events: usize = events.expect("OUTBOX_TEST_EVENTS, a number");
+    let writer = Writer::new(outbox, topic, 1);
+    for n in 0..events {
+        let key = format!("key-{}", n % 4);
+        // The ledger knows what became of it.
+        drop(writer.transaction(&key, 1, Ending::Commit).await);
+    }
+}
+
+/// Requeues all dead letters of `DATABASE_URL`.
+///
+/// # Panics
+///
+/// When that fails.
+pub async fn run_requeue() {
+    let mut options = ConnectOptions::new(env::var("DATABASE_URL").expect("DATABASE_URL"));
+    options.sqlx_logging(false);
+    let store = Outbox::new(Database::connect(options).await.expect("a pool")).store();
+    store.requeue_all(1_000).await.expect("dead letters that can be requeued");
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
+use crate::passes::Pass;
 use crate::services::{KafkaOptions, ScramUser, Service};
 
 pub(crate) const HELP: &str = "\
@@ -28,6 +29,10 @@ Usage: cargo xtask <task>
   test [-- <arguments of cargo test>]        run the tests on real servers: those that the environment names, and
                                              for the others its own, which end with it
       --skip <server>[,<server>]             leave out what needs these
+      --as-roles                             a further pass: of the tests on databases, as accounts with no more rights
+                                             than docs/operations.md names
+      --through pgbouncer                    a further pass: of the tests on PostgreSQL, through a PgBouncer that pools
+                                             transactions
   examples                                   run every example to its end, on servers as the tests
   chaos [<its options>]                      run the fault suite on servers of its own; --help lists the options
   simulate [--seeds <n>] [--seed <s>]        run the engine against faults in memory, on every core: n seeds, from 0 or
@@ -42,7 +47,7 @@ Usage: cargo xtask <task>
 pub(crate) enum Task {
     Help,
     Services { action: ServicesAction, dir: Option<PathBuf> },
-    Test { skip: Vec<Service>, arguments: Vec<OsString> },
+    Test { skip: Vec<Service>, pass: Pass, arguments: Vec<OsString> },
     Examples,
     Prepare,
     Chaos { arguments: Vec<OsString> },
@@ -101,7 +106,7 @@ fn services(mut parser: Parser) -> anyhow::Result<Task> {
     let action = words.next().context("services: one of up, crash, down, env, status")?.string()?;
     let named = words.map(|word| word.parse_with(str::parse)).collect::<Result<Vec<Service>, _>>()?;
     let action = match (action.as_str(), named.as_slice()) {
-        ("up", []) => ServicesAction::Up(Service::ALL.to_vec(), kafka),
+        ("up", []) => ServicesAction::Up(Service::USUAL.to_vec(), kafka),
         ("up", _) => ServicesAction::Up(named, kafka),
         _ if kafka != KafkaOptions::default() => bail!("services {action}: options of Kafka go with `up`"),
         ("crash", [_, ..]) => ServicesAction::Crash(named),
@@ -115,9 +120,14 @@ fn services(mut parser: Parser) -> anyhow::Result<Task> {
 }
 
 fn test(mut parser: Parser) -> anyhow::Result<Task> {
-    let (mut skip, mut arguments) = (Vec::new(), Vec::new());
+    let (mut skip, mut pass, mut arguments) = (Vec::new(), Pass::default(), Vec::new());
     while let Some(arg) = parser.next()? {
         match arg {
+            Arg::Long("as-roles") => pass.as_roles = true,
+            Arg::Long("through") => match parser.value()?.parse()? {
+                Service::PgBouncer => pass.through_pgbouncer = true,
+                other => bail!("--through {other}: there is only pgbouncer"),
+            },
             Arg::Long("skip") => skip.extend(service_list(&parser.value()?.string()?)?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Task::Help),
             // Behind `--` everything is a value.
@@ -125,7 +135,7 @@ fn test(mut parser: Parser) -> anyhow::Result<Task> {
             other => return Err(other.unexpected()).context("arguments for cargo test go behind `--`"),
         }
     }
-    Ok(Task::Test { skip, arguments })
+    Ok(Task::Test { skip, pass, arguments })
 }
 
 fn simulate(mut parser: Parser) -> anyhow::Result<Task> {
@@ -169,7 +179,7 @@ mod tests {
     #[test]
     fn servers_are_all_unless_named() {
         let up = |services| Task::Services { action: ServicesAction::Up(services, KafkaOptions::default()), dir: None };
-        assert_eq!(parsed("services up").unwrap(), up(Service::ALL.to_vec()));
+        assert_eq!(parsed("services up").unwrap(), up(Service::USUAL.to_vec()));
         assert_eq!(parsed("services up kafka postgres").unwrap(), up(vec![Service::Kafka, Service::Postgres]));
         assert!(parsed("services up oracle").is_err());
         assert!(parsed("services down kafka").is_err());
@@ -197,9 +207,13 @@ mod tests {
     fn cargo_gets_what_is_behind_the_dashes() {
         let task = parsed("test --skip mariadb,kafka -- -p outbox-tests -- --nocapture").unwrap();
         let arguments = ["-p", "outbox-tests", "--", "--nocapture"].map(OsString::from).to_vec();
-        assert_eq!(task, Task::Test { skip: vec![Service::MariaDb, Service::Kafka], arguments });
+        assert_eq!(task, Task::Test { skip: vec![Service::MariaDb, Service::Kafka], pass: Pass::default(), arguments });
         assert!(parsed("test -p outbox-tests").is_err(), "an option of cargo in front of the dashes");
         assert!(parsed("test --skip oracle").is_err());
+        let pass = Pass { as_roles: true, through_pgbouncer: true };
+        let both = Task::Test { skip: Vec::new(), pass, arguments: Vec::new() };
+        assert_eq!(parsed("test --as-roles --through pgbouncer").unwrap(), both);
+        assert!(parsed("test --through kafka").is_err());
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     build.args(["build", "--examples"]);
     ensure!(supervise::run(build, &interrupt, None)?.success(), "the examples do not compile");
 
-    with_servers(Vec::new(), &interrupt, |servers| {
+    with_servers(Vec::new(), &[], &interrupt, |servers| {
         for (name, _) in &examples {
             println!("example {name}");
             let mut example = workspace::cargo();
@@ -50,6 +50,7 @@ const fn variable(service: Service) -> &'static str {
         Service::Postgres => "DATABASE_URL",
         Service::MariaDb => "MARIADB_URL",
         Service::Kafka => "KAFKA_BROKERS",
+        Service::PgBouncer => "PGBOUNCER_URL",
     }
 }
 

@@ -10,6 +10,7 @@ mod cli;
 mod deps;
 mod examples;
 mod interrupt;
+mod passes;
 mod prepare;
 mod servers;
 mod services;
@@ -39,7 +40,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Services { action, dir } => services::command::run(&action, dir),
-        Task::Test { skip, arguments } => test::run(skip, &arguments),
+        Task::Test { skip, pass, arguments } => test::run(skip, &pass, &arguments),
         Task::Examples => examples::run(),
         Task::Prepare => prepare::run().map(|()| ExitCode::SUCCESS),
         Task::Chaos { arguments } => chaos::run(&arguments),

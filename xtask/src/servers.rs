@@ -21,21 +21,22 @@ pub(crate) struct Servers {
     pub(crate) skipped: Vec<Service>,
 }
 
-/// Calls `work` with servers that answer, and ends those that it started, whatever comes of it.
+/// Calls `work` with servers that answer, those of `own` started for it whatever the environment names, and ends those that it started, whatever comes of it.
 pub(crate) fn with_servers<T>(
     skip: Vec<Service>,
+    own: &[Service],
     interrupt: &Interrupt,
     work: impl FnOnce(&Servers) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let (mut fleet, folder) = runs::begin(&workspace::services_folder()?, interrupt.clone())?;
-    let result = servers(&mut fleet, folder.clone(), skip).and_then(|servers| work(&servers));
+    let result = servers(&mut fleet, folder.clone(), skip, own).and_then(|servers| work(&servers));
     let ended = runs::end(fleet, &folder).context("cannot end the servers of this run");
     let value = result?;
     ended?;
     Ok(value)
 }
 
-fn servers(fleet: &mut Fleet, folder: PathBuf, skip: Vec<Service>) -> anyhow::Result<Servers> {
+fn servers(fleet: &mut Fleet, folder: PathBuf, skip: Vec<Service>, own: &[Service]) -> anyhow::Result<Servers> {
     let mut servers = Servers { folder, addresses: Vec::new(), skipped: skip };
     servers.skipped.extend(service_list(&std::env::var(SKIP).unwrap_or_default()).context(SKIP)?);
     servers.skipped.sort();
@@ -43,8 +44,10 @@ fn servers(fleet: &mut Fleet, folder: PathBuf, skip: Vec<Service>) -> anyhow::Re
     if !servers.skipped.is_empty() {
         println!("left out by request: {}", servers.skipped_names());
     }
-    let mut missing = Vec::new();
-    for service in Service::ALL.into_iter().filter(|service| !servers.skipped.contains(service)) {
+    let mut missing = own.to_vec();
+    let usual =
+        Service::USUAL.into_iter().filter(|service| !servers.skipped.contains(service) && !own.contains(service));
+    for service in usual {
         match std::env::var(service.variable()) {
             Ok(address) if !address.is_empty() => {
                 println!("{service:8} is given: {address}");

@@ -4,19 +4,30 @@ use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use crate::interrupt::Interrupt;
+use crate::passes::{AS_ROLES, Pass};
 use crate::servers::{SKIP, with_servers};
 use crate::services::Service;
 use crate::{prepare, supervise, workspace};
 
-pub(crate) fn run(skip: Vec<Service>, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(skip: Vec<Service>, pass: &Pass, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
-    let (tests, all_features) = cargo_test(arguments);
+    for (name, reason) in pass.left_out() {
+        println!("left out of this pass: {name} ({reason})");
+    }
+    let skip = if pass.through_pgbouncer { [skip, vec![Service::MariaDb]].concat() } else { skip };
+    let (tests, all_features) = cargo_test(&pass.arguments(arguments));
     if all_features {
         prepare::run()?;
     }
-    let status = with_servers(skip, &interrupt, |servers| {
+    let status = with_servers(skip, pass.own_servers(), &interrupt, |servers| {
         let mut tests = tests;
         tests.envs(servers.addresses.iter().map(|(service, address)| (service.variable(), address)));
+        if let Some((_, pooler)) = servers.addresses.iter().find(|(service, _)| *service == Service::PgBouncer) {
+            tests.env(Service::Postgres.variable(), pooler);
+        }
+        if pass.as_roles {
+            tests.env(AS_ROLES, "1");
+        }
         tests.env(SKIP, servers.skipped_names());
         // For tests that need a server of their own, to crash it.
         tests.env("OUTBOX_XTASK", std::env::current_exe()?).env("OUTBOX_TEST_RUN", &servers.folder);

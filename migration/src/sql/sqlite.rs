@@ -82,7 +82,7 @@ fn body(options: &Options) -> String {
         Payload::Binary => "BLOB",
     };
     format!(
-        "id BLOB NOT NULL, aggregate_type TEXT NOT NULL, aggregate_id TEXT, aggregate_version INTEGER, \
+        "id BLOB NOT NULL CHECK (length(id) = 16), aggregate_type TEXT NOT NULL, aggregate_id TEXT, aggregate_version INTEGER, \
          event_type TEXT NOT NULL, event_version INTEGER NOT NULL, topic TEXT NOT NULL, partition_key TEXT, \
          payload {payload}, content_type TEXT NOT NULL, headers TEXT NOT NULL"
     )

@@ -96,6 +96,14 @@ fn mistakes_are_explained() {
     assert!(run("", "-V").1.starts_with("outbox-migrate "));
     let no_url = program("", "up").env_remove("DATABASE_URL").output().unwrap();
     assert!(said(&no_url).1.contains("DATABASE_URL is not set"));
-    let bad_url = run("postgres://user:hunter2@127.0.0.1:port/x", "up");
-    assert!(!bad_url.0 && !bad_url.1.contains("hunter2"), "{}", bad_url.1);
+    for url in [
+        "postgres://user:hunter2@127.0.0.1:port/x",
+        "postgres://user:hunter2@127.0.0.1:1/x",
+        "postgres://user:hunter2@:/",
+        "oracle://user:hunter2@127.0.0.1/x",
+        "hunter2",
+    ] {
+        let (good, text) = run(url, "up");
+        assert!(!good && text.starts_with("outbox-migrate: ") && !text.contains("hunter2"), "{url}: {text}");
+    }
 }

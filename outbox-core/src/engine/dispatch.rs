@@ -17,8 +17,9 @@ const WITHHELD: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) shard: Shard,
-    pub(super) epoch: i64,
-    key: Key,
+    /// Which of the shard's lanes sent it.
+    pub(super) lane: u64,
+    pub(super) key: Key,
     destination: Destination,
     message: Arc<Message>,
 }
@@ -76,7 +77,7 @@ impl Engine {
         if lane.draining || !lane.is_ready(&key) {
             return true;
         }
-        let epoch = lane.lease.epoch;
+        let serial = lane.serial;
         let (window, topics, flights, token) =
             (&mut self.window, &mut self.topics, &mut self.flights, &mut self.next_token);
         let before = batch.len();
@@ -90,7 +91,7 @@ impl Engine {
         lane.send(now, &key, take, |message| {
             topics.sent(topic);
             let (key, destination) = (key.clone(), topic.clone());
-            flights.insert(*token, Flight { shard, epoch, key, destination, message: Arc::clone(&message) });
+            flights.insert(*token, Flight { shard, lane: serial, key, destination, message: Arc::clone(&message) });
             batch.push((*token, message));
             *token += 1;
         });
@@ -103,15 +104,14 @@ impl Engine {
     }
 
     pub(super) fn reported(&mut self, now: Instant, token: u64, outcome: Outcome) {
-        let Some(Flight { shard, epoch, key, destination, message }) = self.flights.remove(&token) else { return };
+        let Some(Flight { shard, lane, key, destination, message }) = self.flights.remove(&token) else { return };
         self.window.reported(message.size());
         self.topics.reported(&destination);
         self.judge_topic(now, &destination, &outcome);
         self.judge_reach(now, &outcome);
-        let lane = self.lanes.get_mut(&shard).filter(|lane| lane.lease.epoch == epoch);
-        let Some(lane) = lane else {
+        let Some(lane) = self.lanes.get_mut(&shard).filter(|now| now.serial == lane) else {
             self.window.give_back(1);
-            self.orphan_reported(shard);
+            self.orphan_reported(now, shard, key);
             return;
         };
         match lane.report(now, &key, message.seq, outcome) {

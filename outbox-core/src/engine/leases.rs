@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use super::key::Key;
 use super::{Call, Engine, Flight, Lane};
 use crate::shard::Shard;
 use crate::store::{Lease, LeaseReply, LeaseRequest, StoreError};
@@ -16,7 +17,7 @@ pub(super) struct Leases {
     /// Nothing is sent after this, by the monotonic clock.
     valid_until: Option<Instant>,
     /// To be given up; the first `asked` of them are in the request that is under way.
-    releasing: Vec<Lease>,
+    pub(super) releasing: Vec<Lease>,
     asked: usize,
     answered: u32,
     leaving: bool,
@@ -64,9 +65,6 @@ impl Engine {
     pub(super) fn next_lease(&mut self, now: Instant) -> Option<LeaseRequest> {
         let stopping = self.stop.is_some();
         let leaving = stopping && self.lanes.is_empty() && self.flights.is_empty();
-        if leaving {
-            self.leases.releasing.extend(std::mem::take(&mut self.waiting).into_values());
-        }
         let news = self.standing.is_news() || stopping != self.leases.told;
         let due = now >= self.leases.next || leaving || news || !self.leases.releasing.is_empty();
         if self.leases.under_way || self.leases.left || !due || self.pace.is_waiting(now, Call::Lease) {
@@ -118,7 +116,7 @@ impl Engine {
             self.pace.works(Call::Read);
             self.pace.works(Call::Promote);
         }
-        let owned = self.lanes.len() + self.waiting.len();
+        let owned = self.lanes.len();
         let eager = self.stop.is_none() && owned < reply.fair_share;
         self.leases.next = asked + if eager { (self.leases.ttl / 3).min(EAGER) } else { self.leases.ttl / 3 };
     }
@@ -131,40 +129,30 @@ impl Engine {
             tracing::warn!(%shard, "lost the lease of a shard; its last events may be published twice");
             self.drop_lane(now, shard);
         }
-        self.waiting.retain(|_, lease| held.contains(lease));
         for lease in held {
             if self.lanes.contains_key(&lease.shard) {
                 continue;
             }
             if self.stop.is_some() {
                 self.leases.releasing.push(lease);
-            } else if self.orphans.contains_key(&lease.shard) {
-                self.waiting.insert(lease.shard, lease);
             } else {
-                self.lanes.insert(lease.shard, Lane::new(lease));
+                self.next_lane += 1;
+                self.lanes.insert(lease.shard, Lane::new(lease, self.next_lane));
+                self.hold_behind_orphans(lease.shard);
                 self.reading.wanted = true;
             }
         }
     }
 
     /// Another processor should have some of the shards: lets them drain, whichever, so that one that tries whether it
-    /// can publish gets another one each time.
-    ///
-    /// First those that wait here anyway for something that another processor has no need to wait for, then those
-    /// that have nothing with the publisher.
+    /// can publish gets another one each time. First those that have nothing with the publisher.
     fn give_up_excess(&mut self, now: Instant, fair_share: usize) {
         let share = match (fair_share, self.standing.told(fair_share)) {
             (0, false) => return,
             (share, _) => share,
         };
         let mut kept: Vec<&mut Lane> = self.lanes.values_mut().filter(|lane| !lane.draining).collect();
-        let mut excess = (kept.len() + self.waiting.len()).saturating_sub(share);
-        let waiting = self.waiting.extract_if(.., |_, _| {
-            let goes = excess > 0;
-            excess -= usize::from(goes);
-            goes
-        });
-        self.leases.releasing.extend(waiting.map(|(_, lease)| lease));
+        let excess = kept.len().saturating_sub(share);
         self.random.shuffle(&mut kept);
         kept.sort_by_key(|lane| !lane.is_drained());
         for lane in kept.into_iter().take(excess) {
@@ -193,26 +181,34 @@ impl Engine {
     /// Forgets a shard; what is still with the publisher is an orphan.
     pub(super) fn drop_lane(&mut self, now: Instant, shard: Shard) {
         let Some(lane) = self.lanes.remove(&shard) else { return };
-        let of_lane = |flight: &&Flight| flight.shard == shard && flight.epoch == lane.lease.epoch;
-        let unreported = self.flights.values().filter(of_lane).count();
-        self.window.give_back(lane.unsettled() - unreported);
-        if unreported > 0 {
-            *self.orphans.entry(shard).or_default() += unreported;
+        let mut unreported = 0;
+        for Flight { key, .. } in self.flights.values().filter(|flight| flight.lane == lane.serial) {
+            *self.orphans.entry((shard, key.clone())).or_default() += 1;
+            unreported += 1;
         }
+        self.window.give_back(lane.unsettled() - unreported);
         self.topics.forget_shard(now, shard);
     }
 
+    /// Nothing is sent of a key of which something is still with the publisher under an earlier lease.
+    pub(super) fn hold_behind_orphans(&mut self, shard: Shard) {
+        let Some(lane) = self.lanes.get_mut(&shard) else { return };
+        for (_, key) in self.orphans.keys().filter(|(of, _)| *of == shard) {
+            lane.holds.hold_key(key.clone(), 0);
+        }
+    }
+
     /// An event of a lost lease was reported at last.
-    pub(super) fn orphan_reported(&mut self, shard: Shard) {
-        let Some(left) = self.orphans.get_mut(&shard) else { return };
+    pub(super) fn orphan_reported(&mut self, now: Instant, shard: Shard, key: Key) {
+        let orphan = (shard, key);
+        let Some(left) = self.orphans.get_mut(&orphan) else { return };
         *left -= 1;
         if *left > 0 {
             return;
         }
-        self.orphans.remove(&shard);
-        if let Some(lease) = self.waiting.remove(&shard) {
-            self.lanes.insert(shard, Lane::new(lease));
-            self.reading.wanted = true;
+        self.orphans.remove(&orphan);
+        if let Some(lane) = self.lanes.get_mut(&shard) {
+            lane.holds.release_key(&orphan.1, now);
         }
     }
 

@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use self::destination::Destination;
 use self::dispatch::Flight;
+use self::key::Key;
 use self::lane::Lane;
 use self::leases::Leases;
 use self::pace::{Call, Pace};
@@ -165,9 +166,9 @@ pub struct Engine {
     name: String,
     random: fastrand::Rng,
     lanes: BTreeMap<Shard, Lane>,
-    /// Leases whose shard still has events with the publisher from an earlier, lost lease.
-    waiting: BTreeMap<Shard, Lease>,
-    orphans: HashMap<Shard, usize>,
+    next_lane: u64,
+    /// How many events of a key are still with the publisher from an earlier, lost lease.
+    orphans: BTreeMap<(Shard, Key), usize>,
     flights: HashMap<u64, Flight>,
     next_token: u64,
     calls: usize,
@@ -193,8 +194,8 @@ impl Engine {
             name,
             random: fastrand::Rng::with_seed(seed),
             lanes: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            orphans: HashMap::new(),
+            next_lane: 0,
+            orphans: BTreeMap::new(),
             flights: HashMap::new(),
             next_token: 0,
             calls: 0,
@@ -231,7 +232,7 @@ impl Engine {
             Event::Reported(token, outcome) => self.reported(now, token, outcome),
             Event::Checked(answer) => self.checked(now, &answer),
             Event::Woken => {
-                self.pace.active(now);
+                self.pace.hinted(now);
                 self.reading.woken(now);
             }
             Event::Stop { deadline } => self.stop(deadline),
@@ -286,7 +287,7 @@ impl Engine {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             counts: self.counts,
-            shards: self.lanes.len() + self.waiting.len(),
+            shards: self.lanes.len(),
             in_flight: self.window.used(),
             queued: self.queued().0,
             held: self.lanes.values().map(Lane::held).sum(),
@@ -317,7 +318,7 @@ impl Engine {
         };
         let drained = self.lanes.values().all(Lane::is_drained);
         let idle = self.reading.is_idle() || self.lanes.is_empty();
-        let finished = idle && self.waiting.is_empty() && self.lanes.values().all(quiet);
+        let finished = idle && self.orphans.is_empty() && self.lanes.values().all(quiet);
         if drained && (self.once_left == 0 || finished) {
             self.stop(now + self.config.lease);
         }

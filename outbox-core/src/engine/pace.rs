@@ -3,6 +3,8 @@ use std::time::{Duration, Instant};
 /// How long after activity each polling interval holds.
 const BUSY_FOR: Duration = Duration::from_secs(2);
 const CALM_FOR: Duration = Duration::from_secs(20);
+/// How soon to look again after a hint at the earliest.
+const AGAIN: Duration = Duration::from_millis(10);
 /// Waits after failures of the database.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -28,18 +30,26 @@ struct Failing {
 pub(super) struct Pace {
     intervals: [Duration; 3],
     active: Instant,
+    hinted: Option<Instant>,
     looked: Option<Instant>,
     failing: [Failing; 4],
 }
 
 impl Pace {
     pub(super) fn new(now: Instant, intervals: [Duration; 3]) -> Self {
-        Self { intervals, active: now, looked: None, failing: [Failing::default(); 4] }
+        Self { intervals, active: now, hinted: None, looked: None, failing: [Failing::default(); 4] }
     }
 
     /// Something happened that makes more likely.
     pub(super) fn active(&mut self, now: Instant) {
         self.active = now;
+    }
+
+    /// Somebody says that there is more, which may not be visible yet. So looking again is due soon, and from then on
+    /// whenever the hint is twice as old: what is late is found when it is twice as late, and a hint costs few looks.
+    pub(super) fn hinted(&mut self, now: Instant) {
+        self.active(now);
+        self.hinted = Some(now);
     }
 
     /// A look begins.
@@ -59,7 +69,8 @@ impl Pace {
         } else {
             idle
         };
-        Some(looked + interval)
+        let again = self.hinted.map(|hinted| looked.saturating_duration_since(hinted).max(AGAIN));
+        Some(looked + again.map_or(interval, |again| again.min(interval)))
     }
 
     /// The database answered.
@@ -107,6 +118,12 @@ mod tests {
         }
         pace.active(start + 30 * second);
         assert_eq!(pace.next_look(), Some(start + 30 * second + second / 10));
+        pace.hinted(start + 30 * second);
+        assert_eq!(pace.next_look(), Some(start + 30 * second + AGAIN));
+        pace.looked(start + 30 * second + 3 * AGAIN);
+        assert_eq!(pace.next_look(), Some(start + 30 * second + 6 * AGAIN));
+        pace.looked(start + 30 * second + 30 * AGAIN);
+        assert_eq!(pace.next_look(), Some(start + 30 * second + 30 * AGAIN + second / 10));
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Standing {
 
 impl Engine {
     pub(super) fn check_due(&self) -> Option<Instant> {
-        let has_shards = self.lanes.values().any(|lane| !lane.draining) || !self.waiting.is_empty();
+        let has_shards = self.lanes.values().any(|lane| !lane.draining);
         self.standing.check_due(has_shards).filter(|_| self.stop.is_none())
     }
 

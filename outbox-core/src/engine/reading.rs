@@ -20,8 +20,8 @@ pub(super) struct Reading {
     /// Shards that are still to be looked into for the last such reason, where there is no room for all at a time.
     left: usize,
     under_way: bool,
-    /// For whom it reads: a shard can be lost and won again before the answer comes.
-    asked: Vec<Lease>,
+    /// For which lanes it reads: a shard can be lost and won again before the answer comes.
+    asked: Vec<u64>,
     /// Settled while the read was under way: it may still show them.
     gone: Vec<(Shard, Vec<i64>)>,
     /// Average size of the events of the last reads.
@@ -101,7 +101,7 @@ impl Engine {
             let limit = if saturated { u32::from(lane.can_forget()) } else { share };
             requests.push(lane.read(now, (limit, share), bytes, &self.topics));
         }
-        self.reading.asked = requests.iter().map(|request| request.lease).collect();
+        self.reading.asked = asked.iter().filter_map(|shard| Some(self.lanes.get(shard)?.serial)).collect();
         self.reading.under_way = true;
         if std::mem::take(&mut self.reading.wanted) || self.look_is_due(now) {
             self.reading.left = all;
@@ -194,17 +194,18 @@ impl Engine {
         for found in reply.lanes {
             let shard = found.shard;
             let asked = &self.reading.asked;
-            let lane = self.lanes.get_mut(&shard).filter(|lane| !lane.draining && asked.contains(&lane.lease));
+            let lane = self.lanes.get_mut(&shard).filter(|lane| !lane.draining && asked.contains(&lane.serial));
             let Some(lane) = lane else { continue };
             for row in found.rows.iter().chain(&found.revisited) {
                 events += 1;
                 bytes += row.message.size();
             }
             let generation = lane.generation;
-            lane.take_in(now, found, reply.decided, &mut self.topics);
+            lane.take_in(now, found, reply.decided, &mut self.topics, &self.config.retry);
             if lane.generation != generation {
                 // What was admitted to probe a topic is gone with everything else.
                 self.topics.forget_shard(now, shard);
+                self.hold_behind_orphans(shard);
                 self.reading.wanted = true;
             }
         }

@@ -1,8 +1,10 @@
+use std::fmt;
+
 use bytes::Bytes;
 use serde::Serialize;
 
 /// A payload and how to read it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// The bytes that consumers receive; `None` is a tombstone (a null value in Kafka).
     pub payload: Option<Bytes>,
@@ -34,5 +36,15 @@ impl Encoded {
     #[must_use]
     pub fn tombstone() -> Self {
         Self { payload: None, content_type: Self::JSON.to_owned() }
+    }
+}
+
+impl fmt::Debug for Encoded {
+    /// Shows how large the payload is, and nothing of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoded")
+            .field("payload_bytes", &self.payload.as_ref().map(Bytes::len))
+            .field("content_type", &self.content_type)
+            .finish()
     }
 }

@@ -16,8 +16,9 @@ pub struct OrderKey {
 }
 
 impl fmt::Debug for OrderKey {
+    /// Shows the topic, and of the key, which may be personal data, its length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}/{:?}", self.topic, self.key)
+        write!(f, "OrderKey({:?}, {} bytes)", self.topic, self.key.len())
     }
 }
 

@@ -10,7 +10,7 @@ use super::{EventId, HeaderError, Headers, names};
 /// # use std::time::Duration;
 /// let options = EventOptions::new().header("region", "eu").correlation_id("basket-7").delay(Duration::from_secs(60));
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[must_use = "options do nothing until an event is staged with them"]
 pub struct EventOptions {
     pub(super) id: Option<EventId>,
@@ -19,6 +19,19 @@ pub struct EventOptions {
     pub(super) delay: Option<Duration>,
     pub(super) headers: Headers,
     pub(super) mistake: Option<HeaderError>,
+}
+
+impl fmt::Debug for EventOptions {
+    /// Shows neither the key nor what headers say.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventOptions")
+            .field("id", &self.id)
+            .field("topic", &self.topic)
+            .field("sets_key", &self.key.is_some())
+            .field("delay", &self.delay)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl EventOptions {

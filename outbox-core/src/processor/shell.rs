@@ -12,6 +12,8 @@ use super::inbox::Inbox;
 use super::{Processor, ProcessorError, Report, Snapshot};
 use crate::engine::{Effect, Engine, Event};
 use crate::message::Message;
+#[cfg(feature = "failpoints")]
+use crate::publisher::Outcome;
 use crate::publisher::{Delivery, Partition, PublishError, Publisher, Reports};
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -105,11 +107,14 @@ impl Shell {
             () = self.processor.wake.woken() => self.engine.handle(clock(), Event::Woken),
             () = sleep => {}
         }
+        let outcomes = self.inbox.take();
+        #[cfg(feature = "failpoints")]
+        let outcomes = at_report(outcomes).await;
         let now = clock();
         while let Ok(event) = self.events.try_recv() {
             self.engine.handle(now, event);
         }
-        for (token, outcome) in self.inbox.take() {
+        for (token, outcome) in outcomes {
             self.engine.handle(now, Event::Reported(token, outcome));
         }
     }
@@ -133,7 +138,12 @@ impl Shell {
             Effect::Lease(request) => {
                 let leased = move |answer| Event::Leased { asked, answer };
                 // So that there is time for another before the leases are lost.
-                self.call(patience / 3, async move { store.lease(request).await }, leased);
+                let lease = async move {
+                    #[cfg(feature = "failpoints")]
+                    at_lease().await?;
+                    store.lease(request).await
+                };
+                self.call(patience / 3, lease, leased);
             }
             Effect::Read(request) => self.call(patience, async move { store.read(request).await }, Event::Read),
             Effect::Settle(request) => self.call(patience, async move { store.settle(request).await }, Event::Settled),
@@ -166,7 +176,11 @@ impl Shell {
         let deliver = |(token, message): (u64, Arc<Message>)| Delivery::new(message, token, Arc::clone(&reports));
         let batch: Vec<Delivery> = batch.into_iter().map(deliver).collect();
         let (publisher, sender) = (Arc::clone(&self.processor.publisher), self.sender.clone());
-        let call = tokio::spawn(async move { publisher.publish(batch).await });
+        let call = tokio::spawn(async move {
+            #[cfg(feature = "failpoints")]
+            let Some(batch) = at_publish(batch).await else { return };
+            publisher.publish(batch).await;
+        });
         drop(tokio::spawn(async move {
             if let Err(error) = call.await {
                 // Its deliveries were dropped, and so reported.
@@ -242,4 +256,31 @@ impl Shell {
             }
         }
     }
+}
+
+/// As if the database had not been reached.
+#[cfg(feature = "failpoints")]
+async fn at_lease() -> Result<(), StoreError> {
+    let injected = crate::failpoints::reach("processor::lease").await;
+    injected.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, "leasing shards", error))
+}
+
+/// As if the publisher had been stopped.
+#[cfg(feature = "failpoints")]
+async fn at_publish(batch: Vec<Delivery>) -> Option<Vec<Delivery>> {
+    if crate::failpoints::reach("processor::publish").await.is_ok() {
+        return Some(batch);
+    }
+    batch.into_iter().for_each(Delivery::withheld);
+    None
+}
+
+/// As if the answers of the broker had been lost.
+#[cfg(feature = "failpoints")]
+async fn at_report(outcomes: Vec<(u64, Outcome)>) -> Vec<(u64, Outcome)> {
+    if outcomes.is_empty() || crate::failpoints::reach("processor::report").await.is_ok() {
+        return outcomes;
+    }
+    let lost = |(token, _)| (token, Outcome::Failed(PublishError::unreachable("a failpoint lost the answer")));
+    outcomes.into_iter().map(lost).collect()
 }

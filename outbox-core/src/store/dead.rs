@@ -104,7 +104,7 @@ pub enum AdminError {
     #[error("there is no dead letter {0}")]
     NotFound(EventId),
     /// The event's key is parked: it can only be requeued as a whole, so that order is kept.
-    #[error("the key {key:?} of dead letter {id} is parked; requeue the key as a whole, which keeps its order")]
+    #[error("the key of dead letter {id} is parked; requeue the key as a whole, which keeps its order")]
     KeyParked {
         /// The event.
         id: EventId,

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -33,7 +34,7 @@ pub struct LaneRead {
 }
 
 /// Events that a lane passed over, and can deliver now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Revisit {
     /// From this number ...
     pub from: i64,
@@ -49,6 +50,21 @@ pub struct Revisit {
     pub limit: u32,
     /// At most about so many bytes of payload, but at least one event.
     pub bytes: usize,
+}
+
+impl fmt::Debug for Revisit {
+    /// Of the keys, which may be personal data, their number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revisit")
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .field("keys", &self.keys.len())
+            .field("topics", &self.topics)
+            .field("seqs", &self.seqs)
+            .field("limit", &self.limit)
+            .field("bytes", &self.bytes)
+            .finish()
+    }
 }
 
 /// The answer, all from one snapshot of the database.
@@ -86,4 +102,7 @@ pub struct Row {
     pub retry_in: Option<Duration>,
     /// Whether its key is parked.
     pub parked: bool,
+    /// Why it cannot be published as it is: the row cannot be understood, and the message has what could be. The
+    /// event goes to the dead letters, with this as the reason, which says nothing of what is in it.
+    pub unreadable: Option<String>,
 }

@@ -29,7 +29,7 @@ pub struct Unsettled {
 }
 
 /// The tables themselves.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     pub(super) now: Duration,
     pub(super) shards: BTreeMap<Shard, ShardRow>,
@@ -43,15 +43,15 @@ pub(super) struct Tables {
     pub(super) uncommitted: BTreeSet<i64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ShardRow {
     pub(super) owner: Option<Uuid>,
-    epoch: i64,
+    pub(super) epoch: i64,
     pub(super) until: Duration,
     pub(super) generation: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PendingRow {
     pub(super) envelope: Envelope,
     pub(super) shard: Shard,
@@ -61,7 +61,7 @@ pub(super) struct PendingRow {
     pub(super) rejections: Vec<Rejection>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct DeadRow {
     pub(super) letter: DeadLetter,
     pub(super) origin: Origin,
@@ -244,7 +244,12 @@ impl Tables {
         let retry_in = row.not_before.and_then(|at| at.checked_sub(self.now)).filter(|wait| !wait.is_zero());
         let parked = row.envelope.order_key().is_some_and(|key| self.parked.contains(&key));
         let (envelope, shard) = (row.envelope.clone(), row.shard);
-        Row { message: Message { envelope, seq, shard, attempts: row.attempts, origin: row.origin }, retry_in, parked }
+        Row {
+            message: Message { envelope, seq, shard, attempts: row.attempts, origin: row.origin },
+            retry_in,
+            parked,
+            unreadable: None,
+        }
     }
 
     fn settle(&mut self, request: SettleRequest) -> SettleReply {
@@ -260,7 +265,7 @@ impl Tables {
         reply
     }
 
-    fn settle_lane(&mut self, lane: LaneSettle) -> (Shard, Settled) {
+    pub(super) fn settle_lane(&mut self, lane: LaneSettle) -> (Shard, Settled) {
         let shard = lane.lease.shard;
         let current = self.shards.get(&shard).is_some_and(|row| row.generation == lane.generation);
         for Change { seq, id, fate } in lane.changes {

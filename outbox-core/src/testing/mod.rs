@@ -38,6 +38,8 @@ mod faulty;
 mod faulty_tests;
 mod memory;
 mod memory_admin;
+#[cfg(test)]
+pub(crate) mod memory_faults;
 mod outcomes;
 mod recording;
 mod sample;

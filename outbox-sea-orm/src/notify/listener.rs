@@ -56,7 +56,7 @@ impl<'a> Listener<'a> {
     /// Listens until the connection fails, or says nothing when it should. Returns whether anything was heard on it.
     async fn listen_once(&self, pool: &PgPool, wake: &Wake) -> Result<bool, Error> {
         // Not of the program's pool, which may have but one connection: one to listen, and one for moments.
-        let options = PgPoolOptions::new().max_connections(2).max_lifetime(None).idle_timeout(Some(ANSWER));
+        let options = PgPoolOptions::new().max_connections(2).max_lifetime(None).idle_timeout(None);
         let own = options.acquire_timeout(ANSWER).connect_lazy_with((*pool.connect_options()).clone());
         let mut listener = PgListener::connect_with(&own).await?;
         listener.listen(&self.channel).await?;
@@ -89,6 +89,10 @@ impl<'a> Listener<'a> {
     /// Has something sent on another connection, as others would, that is to be heard and wakes nobody.
     fn call(&self, own: &PgPool) {
         let (own, statement) = (own.clone(), format!("NOTIFY \"{}\", 'anybody?'", self.channel));
-        drop(tokio::spawn(async move { own.execute(AssertSqlSafe(statement)).await.map(drop) }));
+        drop(tokio::spawn(async move {
+            let mut connection = own.acquire().await?;
+            connection.execute(AssertSqlSafe(statement)).await?;
+            connection.close().await
+        }));
     }
 }

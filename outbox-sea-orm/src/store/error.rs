@@ -1,13 +1,34 @@
 //! What a failure of the database means to a processor.
 
+use std::error::Error;
+use std::fmt;
+
 use outbox_core::store::{StoreError, StoreErrorKind};
 use outbox_migration::CheckError;
 use sea_orm::DbErr;
 
 /// For `map_err`: what the store was doing.
-pub(super) fn during(doing: &'static str) -> impl Fn(DbErr) -> StoreError + Copy {
-    move |error| StoreError::new(kind(&error), doing, error)
+pub(crate) fn during(doing: &'static str) -> impl Fn(DbErr) -> StoreError + Copy {
+    move |error| StoreError::new(kind(&error), doing, Said(error))
 }
+
+/// What the database said, in its own words. Its debug output has no more: PostgreSQL's errors quote, among the details,
+/// the row that a constraint refuses.
+struct Said(DbErr);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0.to_string(), f)
+    }
+}
+
+impl Error for Said {}
 
 /// A row that cannot be understood. The text must not say what is in it.
 pub(super) fn broken(doing: &'static str, what: impl Into<String>) -> StoreError {

@@ -11,6 +11,7 @@ use super::error::during;
 use super::row::{Cells, number};
 use super::sql::{clip, marks, micros};
 use super::{Inner, execute, query};
+use crate::failpoint::failpoint;
 
 const DOING: &str = "leasing shards";
 
@@ -36,7 +37,9 @@ impl Inner {
             let most = fair_share.min(request.most);
             self.take(&txn, request, &seen, most, &mut held).await?;
         }
+        failpoint!("store::lease::before_commit", DOING);
         txn.commit().await.map_err(during(DOING))?;
+        failpoint!("store::lease::after_commit", DOING);
         held.sort_unstable();
         Ok(LeaseReply { held, fair_share })
     }

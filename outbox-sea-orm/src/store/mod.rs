@@ -31,9 +31,10 @@ use sea_orm::{
 use uuid::Uuid;
 
 use self::decided::Decided;
-use self::error::during;
+pub(crate) use self::error::during;
 use self::open::Opened;
 use self::sql::Sql;
+use crate::finish::finish;
 #[cfg(feature = "postgres")]
 use crate::notify::Listener;
 
@@ -44,8 +45,8 @@ use crate::notify::Listener;
 ///
 /// # Cancel safety
 ///
-/// As the traits say: calls of [`Store`] run to their end; calls of [`Admin`](outbox_core::store::Admin) may be
-/// dropped.
+/// Once it has been polled, a call runs to its end, in the background if its caller goes away, which needs the tokio
+/// runtime that it was made on.
 #[derive(Clone)]
 pub struct SeaOrmStore(Arc<Inner>);
 
@@ -137,26 +138,33 @@ async fn execute(conn: &impl ConnectionTrait, statement: Statement, doing: &'sta
     conn.execute_raw(statement).await.map(|done| done.rows_affected()).map_err(during(doing))
 }
 
+// A transaction that is dropped between request and answer stays open in the pool, and a statement that is dropped can
+// leave MariaDB's driver waiting for an answer that it has read. So every call runs to its end.
 #[async_trait]
 impl Store for SeaOrmStore {
     async fn open(&self) -> Result<(), StoreError> {
-        self.0.opened().await.map(drop)
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.opened().await.map(drop) }).await
     }
 
     async fn lease(&self, request: LeaseRequest) -> Result<LeaseReply, StoreError> {
-        self.0.lease(&request).await
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.lease(&request).await }).await
     }
 
     async fn read(&self, request: ReadRequest) -> Result<ReadReply, StoreError> {
-        self.0.read(&request).await
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.read(&request).await }).await
     }
 
     async fn settle(&self, request: SettleRequest) -> Result<SettleReply, StoreError> {
-        self.0.settle(&request).await
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.settle(&request).await }).await
     }
 
     async fn promote(&self, processor: Uuid, leases: &[Lease], limit: u32) -> Result<Option<Duration>, StoreError> {
-        self.0.promote(processor, leases, limit).await
+        let (inner, leases) = (Arc::clone(&self.0), leases.to_vec());
+        finish(async move { inner.promote(processor, &leases, limit).await }).await
     }
 
     async fn listen(&self, wake: &Wake) {

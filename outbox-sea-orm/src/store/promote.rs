@@ -10,6 +10,7 @@ use super::error::during;
 use super::row::{Cells, body, body_of, number};
 use super::sql::marks;
 use super::{Inner, execute, query};
+use crate::failpoint::failpoint;
 
 const DOING: &str = "moving scheduled events";
 
@@ -72,10 +73,10 @@ impl Inner {
         let mut values = Vec::new();
         let is_one = self.sql.is_one_of("s.shard", shards, &mut values);
         let text = format!(
-            "SELECT f.due_at, f.id, f.shard, f.due_at - {} FROM {} s CROSS JOIN LATERAL (\
+            "SELECT f.due_at, f.id, f.shard, {} FROM {} s CROSS JOIN LATERAL (\
              SELECT p.due_at, p.id, p.shard FROM {} p WHERE p.shard = s.shard ORDER BY p.due_at, p.id LIMIT {limit}) f \
              WHERE {is_one} ORDER BY f.due_at, f.id LIMIT {limit}",
-            self.sql.now(),
+            self.sql.until("f.due_at"),
             self.sql.shard,
             self.sql.scheduled,
         );
@@ -85,9 +86,9 @@ impl Inner {
     fn first_union(&self, shards: &[i16], limit: i64) -> (String, Vec<Value>) {
         // In a subquery, which SQLite needs for an order of its own.
         let part = format!(
-            "SELECT * FROM (SELECT due_at, id, shard, due_at - {} AS wait FROM {} \
+            "SELECT * FROM (SELECT due_at, id, shard, {} AS wait FROM {} \
              WHERE shard = ? ORDER BY due_at, id LIMIT ?) s",
-            self.sql.now(),
+            self.sql.until("due_at"),
             self.sql.scheduled
         );
         let parts = vec![part; shards.len()];
@@ -131,7 +132,10 @@ impl Inner {
             let text = format!("DELETE FROM {} WHERE id IN ({})", self.sql.scheduled, marks(ids.len()));
             execute(&txn, self.sql.statement(&text, ids), DOING).await?;
         }
-        txn.commit().await.map_err(during(DOING))
+        failpoint!("store::promote::before_commit", DOING);
+        txn.commit().await.map_err(during(DOING))?;
+        failpoint!("store::promote::after_commit", DOING);
+        Ok(())
     }
 
     /// MariaDB: shows readers, until the transaction ends, that numbers may be allocated in it.

@@ -11,9 +11,10 @@ use sea_orm::{ConnectionTrait, DbBackend, Value};
 use serde_json::json;
 
 use super::error::during;
-use super::row::{Cells, message_of, number};
+use super::row::{Cells, Read, message_of, number};
 use super::sql::marks;
 use super::{Inner, query};
+use crate::failpoint::failpoint;
 
 const DOING: &str = "reading events";
 
@@ -32,6 +33,7 @@ impl Inner {
             }
             None => self.read_all(&self.db, request, opened.binary).await?,
         };
+        failpoint!("store::read::after", DOING);
         let (mut lanes, server) = found;
         let mut decided = mark.decided;
         if self.sql.backend == DbBackend::MySql {
@@ -100,8 +102,8 @@ impl Inner {
                 found.push(empty(shard, generation));
             }
             let Some(lane) = found.last_mut() else { continue };
-            if let Some(message) = cells.message()? {
-                lane.rows.push(Row { message, retry_in: cells.wait()?, parked: cells.flag()? });
+            if let Some(Read { message, unreadable }) = cells.message()? {
+                lane.rows.push(Row { message, unreadable, retry_in: cells.wait()?, parked: cells.flag()? });
                 lane.more = of_shard.is_some_and(|count| count > lane.rows.len() as i64);
             }
         }
@@ -211,8 +213,8 @@ impl Inner {
         let (mut rows, mut count) = (Vec::new(), 0);
         for row in query(conn, self.sql.statement(&text, values), DOING).await? {
             let mut cells = Cells::new(&row, binary, DOING);
-            let Some(message) = cells.message()? else { continue };
-            rows.push(Row { message, retry_in: cells.wait()?, parked: cells.flag()? });
+            let Some(Read { message, unreadable }) = cells.message()? else { continue };
+            rows.push(Row { message, unreadable, retry_in: cells.wait()?, parked: cells.flag()? });
             count = cells.take::<i64>()?;
         }
         let more = revisit.limit == 0 || count > rows.len() as i64;
@@ -238,7 +240,7 @@ impl Inner {
 
     /// How long an event must still wait; negative when it need not.
     fn wait(&self, alias: &str) -> String {
-        format!("{alias}.next_attempt_at - {}", self.sql.now())
+        self.sql.until(&format!("{alias}.next_attempt_at"))
     }
 
     fn parked(&self, alias: &str) -> String {

@@ -43,16 +43,26 @@ pub(super) fn message_of(alias: &str) -> String {
 }
 
 /// Reads the columns of a row one after the other.
+///
+/// What identifies an event must be readable. All else of it is read as far as it can be, and the first thing that
+/// cannot is kept in mind: one row that somebody wrote by hand must not hold up all others.
 pub(super) struct Cells<'r> {
     row: &'r QueryResult,
     next: usize,
     binary: bool,
     doing: &'static str,
+    problem: Option<String>,
+}
+
+/// An event as it was read, and if it cannot be published as it is, why. That text says nothing of what is in it.
+pub(super) struct Read {
+    pub(super) message: Message,
+    pub(super) unreadable: Option<String>,
 }
 
 impl<'r> Cells<'r> {
     pub(super) fn new(row: &'r QueryResult, binary: bool, doing: &'static str) -> Self {
-        Self { row, next: 0, binary, doing }
+        Self { row, next: 0, binary, doing, problem: None }
     }
 
     pub(super) fn take<T: TryGetable>(&mut self) -> Result<T, StoreError> {
@@ -72,26 +82,25 @@ impl<'r> Cells<'r> {
         Ok(Shard::new(shard))
     }
 
-    /// A count that the column's type allows to be negative.
+    /// A count that the column's type allows to be negative, which says nothing.
     pub(super) fn count(&mut self) -> Result<u32, StoreError> {
-        let count = self.take::<i32>()?;
-        u32::try_from(count).map_err(|error| broken(self.doing, error.to_string()))
+        Ok(u32::try_from(self.take::<i32>()?).unwrap_or(0))
     }
 
     pub(super) fn envelope(&mut self) -> Result<Envelope, StoreError> {
         let id = self.take::<Uuid>()?;
         let envelope = Envelope {
             id: EventId::from(id),
-            aggregate_type: self.take()?,
-            aggregate_id: self.take()?,
+            aggregate_type: self.text("aggregate_type"),
+            aggregate_id: self.optional("aggregate_id"),
             aggregate_version: self.take()?,
-            event_type: self.take()?,
-            event_version: self.count()?,
-            topic: self.take()?,
-            key: self.take()?,
+            event_type: self.text("event_type"),
+            event_version: self.version()?,
+            topic: self.text("topic"),
+            key: self.optional("partition_key"),
             payload: self.payload()?,
-            content_type: self.take()?,
-            headers: self.headers(id)?,
+            content_type: self.text("content_type"),
+            headers: self.headers(),
             created_at: time(self.take()?),
             delay: None,
         };
@@ -99,17 +108,49 @@ impl<'r> Cells<'r> {
     }
 
     /// `None` when the row has no event, which a LEFT JOIN leaves.
-    pub(super) fn message(&mut self) -> Result<Option<Message>, StoreError> {
+    pub(super) fn message(&mut self) -> Result<Option<Read>, StoreError> {
         let Some(seq) = self.take::<Option<i64>>()? else { return Ok(None) };
         let shard = self.shard()?;
         let envelope = self.envelope()?;
         let origin = match self.take::<i16>()? {
-            0 => Origin::Staged,
             1 => Origin::Delayed,
             2 => Origin::Requeued,
-            other => return Err(broken(self.doing, format!("event {} has the origin {other}", envelope.id))),
+            0 => Origin::Staged,
+            other => {
+                self.is_unreadable(format!("the origin {other} is unknown"));
+                Origin::Staged
+            }
         };
-        Ok(Some(Message { envelope, seq, shard, attempts: self.count()?, origin }))
+        let message = Message { envelope, seq, shard, attempts: self.count()?, origin };
+        Ok(Some(Read { message, unreadable: self.problem.take() }))
+    }
+
+    /// The first problem counts.
+    fn is_unreadable(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+
+    fn version(&mut self) -> Result<u32, StoreError> {
+        let version = self.take::<i32>()?;
+        Ok(u32::try_from(version).unwrap_or_else(|_| {
+            self.is_unreadable("event_version is negative".to_owned());
+            0
+        }))
+    }
+
+    fn text(&mut self, column: &'static str) -> String {
+        self.optional(column).unwrap_or_default()
+    }
+
+    /// Text, of which SQLite takes any bytes. The same ones become the same text, so that a key stays one.
+    fn optional(&mut self, column: &'static str) -> Option<String> {
+        let at = self.next;
+        self.next += 1;
+        self.row.try_get_by_index(at).unwrap_or_else(|_| {
+            self.is_unreadable(format!("{column} is not UTF-8 text"));
+            let bytes = self.row.try_get_by_index::<Option<Vec<u8>>>(at).unwrap_or_default();
+            bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        })
     }
 
     /// A time that is still to come, as microseconds from now.
@@ -119,31 +160,30 @@ impl<'r> Cells<'r> {
     }
 
     pub(super) fn rejections(&mut self) -> Result<Vec<Rejection>, StoreError> {
-        rejections(self.take::<Option<String>>()?.as_deref(), self.doing)
+        Ok(rejections(self.take::<Option<String>>()?.as_deref()))
     }
 
     fn payload(&mut self) -> Result<Option<Bytes>, StoreError> {
         if self.binary {
             Ok(self.take::<Option<Vec<u8>>>()?.map(Bytes::from))
         } else {
-            Ok(self.take::<Option<String>>()?.map(Bytes::from))
+            Ok(self.optional("payload").map(Bytes::from))
         }
     }
 
-    fn headers(&mut self, id: Uuid) -> Result<Headers, StoreError> {
-        let text = self.take::<String>()?;
-        // The parser's error may quote a value.
-        Headers::from_json(&text).map_err(|error| {
-            broken(self.doing, format!("event {id} has headers that break at byte {}", error.column()))
+    fn headers(&mut self) -> Headers {
+        let text = self.text("headers");
+        Headers::from_json(&text).unwrap_or_else(|error| {
+            // The parser's error may quote a value.
+            self.is_unreadable(format!("headers break at byte {}", error.column()));
+            Headers::new()
         })
     }
 }
 
-/// Reads what [`errors`] wrote.
-pub(super) fn rejections(text: Option<&str>, doing: &'static str) -> Result<Vec<Rejection>, StoreError> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    serde_json::from_str(text)
-        .map_err(|error| broken(doing, format!("the rejections of an event break at byte {}", error.column())))
+/// Reads what [`errors`] wrote. It is for people: what cannot be read is not worth an event.
+pub(super) fn rejections(text: Option<&str>) -> Vec<Rejection> {
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// The column `errors`.

@@ -12,8 +12,9 @@ use serde_json::json;
 
 use super::error::during;
 use super::row::{Cells, body, body_of, errors, number, rejections};
-use super::sql::{Column, WHICH, clip, hex, micros};
+use super::sql::{Column, WHICH, clip, count, hex, micros};
 use super::{Inner, execute, query};
+use crate::failpoint::failpoint;
 
 const DOING: &str = "settling";
 
@@ -77,7 +78,9 @@ impl Inner {
         for gone in gone.chunks(MOST) {
             self.remove(&txn, gone, DOING).await?;
         }
+        failpoint!("store::settle::before_commit", DOING);
         txn.commit().await.map_err(during(DOING))?;
+        failpoint!("store::settle::after_commit", DOING);
         Ok(reply)
     }
 
@@ -115,7 +118,7 @@ impl Inner {
                     let errors = errors(&with(before, now, *attempts, error));
                     retried.push(json!({
                         "shard": which.shard, "seq": which.seq, "id": hex(which.id),
-                        "attempts": attempts, "delay": micros(*delay), "errors": errors,
+                        "attempts": count(*attempts), "delay": micros(*delay), "errors": errors,
                     }));
                 }
                 Fate::Dead { attempts, error, park } => {
@@ -141,6 +144,7 @@ impl Inner {
         }
         if !parking.is_empty() {
             self.park(txn, &parking).await?;
+            failpoint!("store::park", DOING);
         }
         Ok(gone)
     }
@@ -169,7 +173,7 @@ impl Inner {
                 Which { shard: cells.take()?, seq: cells.take()?, id: EventId::from(cells.take::<uuid::Uuid>()?) };
             let attempts = cells.count()?;
             let errors: Option<String> = cells.take()?;
-            known.insert(which, (attempts, rejections(errors.as_deref(), DOING)?));
+            known.insert(which, (attempts, rejections(errors.as_deref())));
         }
         Ok(known)
     }
@@ -308,7 +312,7 @@ pub(super) fn letter(
     reason: &str,
 ) -> serde_json::Value {
     json!({
-        "shard": which.shard, "seq": which.seq, "id": hex(which.id), "attempts": attempts, "state": state,
+        "shard": which.shard, "seq": which.seq, "id": hex(which.id), "attempts": count(attempts), "state": state,
         "alone": i16::from(key == Key::GoesOn),
         "errors": errors, "reason": clip(reason, ERROR),
     })

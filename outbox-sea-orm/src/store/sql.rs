@@ -44,6 +44,13 @@ impl Sql {
         }
     }
 
+    /// How long until the time in `column`, negative when it has passed. One from before 1970, which nobody but a person
+    /// wrote, must not overflow.
+    pub(super) fn until(&self, column: &str) -> String {
+        let greatest = if self.backend == DbBackend::Sqlite { "max" } else { "GREATEST" };
+        format!("{greatest}({column}, 0) - {}", self.now())
+    }
+
     /// Microseconds since the epoch by the database's clock, whatever the session's time zone.
     pub(super) fn now(&self) -> &'static str {
         match self.backend {
@@ -214,6 +221,11 @@ pub(super) fn marks(count: usize) -> String {
 /// Text that every database takes: without NUL, and no longer than `most` characters.
 pub(super) fn clip(text: &str, most: usize) -> String {
     text.chars().take(most).map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// A count, as far as a column holds it.
+pub(super) fn count(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// Whole microseconds, as far as a column holds them.

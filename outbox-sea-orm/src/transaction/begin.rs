@@ -11,7 +11,8 @@ use sea_orm::{
 };
 
 use super::OutboxTransaction;
-use super::session::Session;
+use super::level::Level;
+use super::session::{Inside, Session};
 use crate::error::OutboxError;
 use crate::finish::finish;
 use crate::outbox::Outbox;
@@ -44,15 +45,21 @@ impl OutboxTransaction {
         if configured && open.txn.get_database_backend() != DbBackend::Sqlite {
             return Err(OutboxError::NestedOptions.into());
         }
-        let _entered = self.session.family().enter().await;
-        open.level.ensure_innermost()?;
-        // After a failed SAVEPOINT the driver rolls back the level around it, so that one must not fail for a reason
-        // that was there before.
-        open.settle_doubt().await?;
-        let level = open.level.reserve()?;
-        let txn = open.txn.begin_with_options(options).await?;
-        let session = Session::new(txn, level.activate(), Arc::clone(self.session.family()));
-        Ok(Self { session, outbox: Arc::clone(&self.outbox) })
+        let (family, outbox) = (Arc::clone(self.session.family()), Arc::clone(&self.outbox));
+        let begin = |inside: Inside| async move {
+            // After a failed SAVEPOINT the driver rolls back the level around it, so that one must not fail for a
+            // reason that was there before.
+            inside.settle_doubt().await?;
+            let level = Level::reserve(&inside.log, inside.depth)?;
+            let txn = inside.txn.begin_with_options(options).await?;
+            let session = Session::new(txn, level.activate(), family);
+            let Inside { txn, entered, .. } = inside;
+            drop(txn);
+            // If nobody waits any more, the savepoint is dropped before somebody else enters.
+            Ok((Self { session, outbox }, entered))
+        };
+        let (savepoint, _entered) = self.session.alone(begin).await?;
+        Ok(savepoint)
     }
 }
 
@@ -134,8 +141,8 @@ macro_rules! transaction_trait {
             ///
             /// # Cancel safety
             ///
-            /// Cancelled, the beginning of a transaction ends in the background, which needs the tokio runtime that
-            /// it was called on, and rolls back. Cancelled, the beginning of a savepoint breaks its transaction.
+            /// Cancelled, it ends in the background, which needs the tokio runtime that it was called on, and rolls
+            /// back what it has begun.
             pub async fn begin(&self) -> Result<OutboxTransaction, DbErr> {
                 self.$begin(TransactionOptions::default()).await
             }

@@ -1,12 +1,16 @@
 //! Ending a transaction or savepoint, and writing its events.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use outbox_core::Envelope;
-use sea_orm::{ConnectionTrait, DbErr, TransactionSession};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, TransactionSession};
 
 use super::OutboxTransaction;
-use super::session::Open;
+use super::level::Log;
+use super::session::{Inside, Open};
 use crate::error::{Breach, OutboxError};
+use crate::failpoint::failpoint;
 use crate::finish::finish;
 use crate::flush;
 use crate::lost::is_lost;
@@ -58,16 +62,17 @@ impl OutboxTransaction {
     ///
     /// # Cancel safety
     ///
-    /// Cancelled, the transaction can not be committed.
+    /// Once it has the connection it runs to its end.
     pub async fn flush(&self) -> Result<(), DbErr> {
-        let open = self.session.open()?;
-        let _entered = self.session.family().enter().await;
-        open.level.ensure_innermost()?;
-        open.settle_doubt().await?;
-        let attempt = Attempt { open: Some(open) };
-        write_events(open, &self.outbox).await?;
-        attempt.succeeded();
-        Ok(())
+        let outbox = Arc::clone(&self.outbox);
+        let flush = |inside: Inside| async move {
+            inside.settle_doubt().await?;
+            let attempt = Attempt { log: Some(&inside.log) };
+            write_events(&inside.txn, &inside.log, &outbox).await?;
+            attempt.succeeded();
+            Ok(())
+        };
+        self.session.alone(flush).await
     }
 
     async fn close(mut self, commit: bool) -> Result<(), DbErr> {
@@ -87,12 +92,16 @@ impl OutboxTransaction {
 async fn commit_root(open: Open, outbox: &Shared) -> Result<(), DbErr> {
     open.level.ensure_innermost()?;
     open.settle_doubt().await?;
-    write_events(&open, outbox).await?;
+    write_events(&open.txn, open.level.log(), outbox).await?;
+    failpoint!("writer::commit::before");
     let backend = open.txn.get_database_backend();
-    let Open { txn, level } = open;
+    let (txn, level) = open.unshared()?;
     if let Err(source) = txn.commit().await {
         return Err(if is_lost(&source, backend) { OutboxError::CommitUnknown { source }.into() } else { source });
     }
+    // As if the answer were lost.
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::reach("writer::commit::after").await.map_err(|source| OutboxError::CommitUnknown { source })?;
     if level.keep() > 0 {
         outbox.announce();
     }
@@ -101,7 +110,7 @@ async fn commit_root(open: Open, outbox: &Shared) -> Result<(), DbErr> {
 
 async fn release(open: Open) -> Result<(), DbErr> {
     open.level.ensure_innermost()?;
-    let Open { txn, level } = open;
+    let (txn, level) = open.unshared()?;
     match txn.commit().await {
         Ok(()) => {
             level.keep();
@@ -122,7 +131,7 @@ async fn roll_back(open: Open) -> Result<(), DbErr> {
         Err(OutboxError::Broken { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
-    let Open { txn, level } = open;
+    let (txn, level) = open.unshared()?;
     let result = txn.rollback().await;
     if result.is_err() && !level.is_root() {
         level.log().break_off(Breach::SavepointLost);
@@ -130,32 +139,34 @@ async fn roll_back(open: Open) -> Result<(), DbErr> {
     result
 }
 
-async fn write_events(open: &Open, outbox: &Shared) -> Result<(), DbErr> {
-    let events = open.level.unflushed();
+async fn write_events(txn: &DatabaseTransaction, log: &Log, outbox: &Shared) -> Result<(), DbErr> {
+    let events = log.unflushed();
     if events.is_empty() {
         return Ok(());
     }
+    failpoint!("writer::flush::before");
     let events: Vec<&Envelope> = events.iter().map(|event| &**event).collect();
-    flush::write(&open.txn, outbox, &events, flush::Mode { strict: open.level.is_strict(), inside: true }).await?;
-    open.level.flushed(events.len());
+    flush::write(txn, outbox, &events, flush::Mode { strict: log.is_strict(), inside: true }).await?;
+    failpoint!("writer::flush::after");
+    log.flushed(events.len());
     Ok(())
 }
 
 /// A flush in the middle of a transaction. Left half-way, nobody knows which events are in the table.
 struct Attempt<'a> {
-    open: Option<&'a Open>,
+    log: Option<&'a Log>,
 }
 
 impl Attempt<'_> {
     fn succeeded(mut self) {
-        self.open = None;
+        self.log = None;
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if let Some(open) = self.open {
-            open.level.log().break_off(Breach::FlushFailed);
+        if let Some(log) = self.log {
+            log.break_off(Breach::FlushFailed);
         }
     }
 }

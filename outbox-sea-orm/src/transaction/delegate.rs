@@ -24,39 +24,36 @@ impl ConnectionTrait for OutboxTransaction {
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
         self.take_recorded()?;
-        let (txn, turn) = self.session.turn().await?;
-        turn.end(txn.execute_raw(stmt).await)
+        self.session.run(|txn| async move { txn.execute_raw(stmt).await }).await
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
-        let (txn, turn) = self.session.turn().await?;
-        turn.end(txn.execute(stmt).await)
+        let stmt = self.outbox.backend.build(stmt);
+        self.session.run(|txn| async move { txn.execute_raw(stmt).await }).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let (txn, turn) = self.session.turn().await?;
-        turn.end(txn.execute_unprepared(sql).await)
+        let sql = sql.to_owned();
+        self.session.run(|txn| async move { txn.execute_unprepared(&sql).await }).await
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let (txn, turn) = self.session.turn().await?;
-        turn.end(txn.query_one_raw(stmt).await)
+        self.session.run(|txn| async move { txn.query_one_raw(stmt).await }).await
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
-        let (txn, turn) = self.session.turn().await?;
-        turn.end(txn.query_one(stmt).await)
+        let stmt = self.outbox.backend.build(stmt);
+        self.session.run(|txn| async move { txn.query_one_raw(stmt).await }).await
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.take_recorded()?;
-        let (txn, turn) = self.session.turn().await?;
-        turn.end(txn.query_all_raw(stmt).await)
+        self.session.run(|txn| async move { txn.query_all_raw(stmt).await }).await
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
-        let (txn, turn) = self.session.turn().await?;
-        turn.end(txn.query_all(stmt).await)
+        let stmt = self.outbox.backend.build(stmt);
+        self.session.run(|txn| async move { txn.query_all_raw(stmt).await }).await
     }
 
     fn support_returning(&self) -> bool {
@@ -96,7 +93,7 @@ impl Outbox {
 pub struct OutboxTransactionStream<'a> {
     rows: TransactionStream<'a>,
     failed: bool,
-    turn: Turn<'a>,
+    turn: Turn,
 }
 
 impl Stream for OutboxTransactionStream<'_> {

@@ -75,12 +75,12 @@ impl Level {
 
     /// Claims the next level before `SAVEPOINT` is sent. Dropped as it is, it breaks the transaction: after a
     /// `SAVEPOINT` that failed or was cancelled the driver is one level off.
-    pub(crate) fn reserve(&self) -> Result<Self, OutboxError> {
-        let mut log = self.lock();
-        log.check(self.depth)?;
-        let mark = Mark { events: log.events.len(), flushed: log.flushed };
-        log.marks.push(mark);
-        Ok(Self { log: self.log.clone(), depth: self.depth + 1, state: State::Reserved })
+    pub(crate) fn reserve(log: &Log, depth: usize) -> Result<Self, OutboxError> {
+        let mut entries = log.lock();
+        entries.check(depth)?;
+        let mark = Mark { events: entries.events.len(), flushed: entries.flushed };
+        entries.marks.push(mark);
+        Ok(Self { log: log.clone(), depth: depth + 1, state: State::Reserved })
     }
 
     /// The savepoint exists.
@@ -133,30 +133,13 @@ impl Level {
         self.lock().events.iter().map(|event| Arc::clone(&event.envelope)).collect()
     }
 
-    /// What is staged and not in the table yet.
-    pub(crate) fn unflushed(&self) -> Vec<Arc<Envelope>> {
-        let log = self.lock();
-        log.events[log.flushed..].iter().map(|event| Arc::clone(&event.envelope)).collect()
-    }
-
-    /// The next `count` events are in the table now, as long as this level, or the one it is released into, lives.
-    pub(crate) fn flushed(&self, count: usize) {
-        let mut log = self.lock();
-        log.flushed = (log.flushed + count).min(log.events.len());
-    }
-
     pub(crate) fn set_strict(&self) {
         self.lock().strict = true;
     }
 
-    pub(crate) fn is_strict(&self) -> bool {
-        self.lock().strict
-    }
-
-    /// A statement failed or was cancelled: what it did to the transaction is not known.
+    /// See [`Log::doubt`].
     pub(crate) fn doubt(&self) {
-        let mut log = self.lock();
-        log.doubt = Some(log.doubt.map_or(self.depth, |depth| depth.min(self.depth)));
+        self.log.doubt(self.depth);
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -182,6 +165,29 @@ impl Level {
 }
 
 impl Log {
+    /// What is staged and not in the table yet.
+    pub(crate) fn unflushed(&self) -> Vec<Arc<Envelope>> {
+        let log = self.lock();
+        log.events[log.flushed..].iter().map(|event| Arc::clone(&event.envelope)).collect()
+    }
+
+    /// The next `count` events are in the table now, as long as the innermost level, or the one it is released into,
+    /// lives.
+    pub(crate) fn flushed(&self, count: usize) {
+        let mut log = self.lock();
+        log.flushed = (log.flushed + count).min(log.events.len());
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.lock().strict
+    }
+
+    /// A statement of the level `depth` failed or was cancelled: what it did to the transaction is not known.
+    pub(crate) fn doubt(&self, depth: usize) {
+        let mut log = self.lock();
+        log.doubt = Some(log.doubt.map_or(depth, |outermost| outermost.min(depth)));
+    }
+
     pub(crate) fn break_off(&self, breach: Breach) {
         self.lock().breach.get_or_insert(breach);
     }
@@ -296,7 +302,7 @@ mod tests {
     }
 
     fn inside(level: &Level) -> Level {
-        level.reserve().unwrap().activate()
+        Level::reserve(&level.log, level.depth).unwrap().activate()
     }
 
     #[test]
@@ -320,7 +326,7 @@ mod tests {
         let root = root();
         let inner = inside(&root);
         assert!(matches!(root.ensure_innermost(), Err(OutboxError::NotInnermost)));
-        assert!(matches!(root.reserve(), Err(OutboxError::NotInnermost)));
+        assert!(matches!(Level::reserve(&root.log, 1), Err(OutboxError::NotInnermost)));
         assert!(matches!(stage(&root), Err(StageError::Closed { .. })));
         drop(inner);
         root.ensure_innermost().unwrap();
@@ -343,7 +349,7 @@ mod tests {
     #[test]
     fn a_savepoint_that_never_opened_breaks_the_transaction() {
         let root = root();
-        drop(root.reserve().unwrap());
+        drop(Level::reserve(&root.log, 1).unwrap());
         assert!(matches!(root.ensure_innermost(), Err(OutboxError::Broken { breach: Breach::SavepointLost })));
     }
 
@@ -351,19 +357,19 @@ mod tests {
     fn what_a_savepoint_wrote_is_unwritten_when_it_rolls_back() {
         let root = root();
         stage(&root).unwrap();
-        root.flushed(1);
+        root.log.flushed(1);
         stage(&root).unwrap();
         let inner = inside(&root);
         stage(&inner).unwrap();
-        assert_eq!(inner.unflushed().len(), 2);
-        inner.flushed(2);
-        assert!(inner.unflushed().is_empty());
+        assert_eq!(inner.log.unflushed().len(), 2);
+        inner.log.flushed(2);
+        assert!(inner.log.unflushed().is_empty());
         drop(inner);
-        assert_eq!(root.unflushed().len(), 1);
+        assert_eq!(root.log.unflushed().len(), 1);
         let inner = inside(&root);
-        inner.flushed(1);
+        inner.log.flushed(1);
         inner.keep();
-        assert!(root.unflushed().is_empty());
+        assert!(root.log.unflushed().is_empty());
     }
 
     #[test]

@@ -36,8 +36,10 @@ pub use delegate::OutboxTransactionStream;
 /// # Cancel safety
 ///
 /// [`commit`](Self::commit) and [`rollback`](Self::rollback) run to their end once they are polled, even if their
-/// caller goes away. A statement that is cancelled is seen before the commit. A cancelled `begin` of a savepoint
-/// breaks the transaction: nothing of it can be committed any more.
+/// caller goes away, and so does every statement, once it has the connection: what comes next in the transaction
+/// comes after it. A cancelled `begin` of a savepoint is rolled back. Rows that are streamed are the exception: a
+/// stream that is dropped early leaves a doubt, which is settled before the commit. All of it needs the tokio runtime
+/// that the call was made on.
 pub struct OutboxTransaction {
     session: Session,
     outbox: Arc<Shared>,

@@ -15,7 +15,8 @@ use crate::sync::lock;
 /// An open transaction or savepoint. The order of the fields is the order of their end: the database forgets first.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub(super) txn: DatabaseTransaction,
+    /// Shared with the statement that is under way, and with nobody once the gate is entered.
+    pub(super) txn: Arc<DatabaseTransaction>,
     pub(super) level: Level,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Family {
 
 #[derive(Debug)]
 struct Dropped {
-    txn: DatabaseTransaction,
+    txn: Arc<DatabaseTransaction>,
     depth: usize,
     log: Log,
 }
@@ -49,8 +50,9 @@ pub(super) type Entered = OwnedMutexGuard<()>;
 
 /// The right to run one statement. A statement that fails, or is cancelled, leaves the transaction in doubt.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    level: &'a Level,
+pub(super) struct Turn {
+    log: Log,
+    depth: usize,
     fine: bool,
     /// The last to go, so that the doubt is there before the next statement.
     _entered: Entered,
@@ -85,7 +87,7 @@ impl Family {
 
 impl Session {
     pub(super) fn new(txn: DatabaseTransaction, level: Level, family: Arc<Family>) -> Self {
-        Self { open: Some(Open { txn, level }), family }
+        Self { open: Some(Open { txn: Arc::new(txn), level }), family }
     }
 
     pub(super) fn open(&self) -> Result<&Open, DbErr> {
@@ -100,41 +102,94 @@ impl Session {
         self.open.take()
     }
 
-    /// Waits until the connection is free and makes sure that a statement through this handle does what it says.
-    pub(super) async fn turn(&self) -> Result<(&DatabaseTransaction, Turn<'_>), DbErr> {
+    /// Waits until the connection is free, and lets nobody else use it while `work` does, which runs to its end: a
+    /// statement that is dropped between request and answer can cost the pool its connection (MariaDB, whose driver
+    /// then waits for ever for an answer that it has read already).
+    pub(super) async fn alone<T, F>(&self, work: impl FnOnce(Inside) -> F) -> Result<T, DbErr>
+    where
+        F: Future<Output = Result<T, DbErr>> + Send + 'static,
+        T: Send + 'static,
+    {
         let open = self.open()?;
         let entered = self.family.enter().await;
         open.level.ensure_innermost()?;
-        // PostgreSQL refuses every statement of a failed transaction by itself. The others may have ended it, and
-        // would commit each further statement on its own.
-        if open.txn.get_database_backend() != DbBackend::Postgres {
-            open.settle_doubt().await?;
-        }
-        Ok((&open.txn, Turn { level: &open.level, fine: false, _entered: entered }))
+        let (log, depth) = (open.level.log().clone(), open.level.depth());
+        finish(work(Inside { txn: Arc::clone(&open.txn), log, depth, entered })).await
+    }
+
+    /// Runs a statement that does what it says.
+    pub(super) async fn run<T, F>(
+        &self,
+        statement: impl FnOnce(Arc<DatabaseTransaction>) -> F + Send + 'static,
+    ) -> Result<T, DbErr>
+    where
+        F: Future<Output = Result<T, DbErr>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.alone(|inside| async move {
+            let (txn, mut turn) = inside.turn().await?;
+            let result = statement(txn).await;
+            turn.fine = result.is_ok();
+            result
+        })
+        .await
+    }
+
+    /// The turn of a stream of rows, which ends when it is dropped.
+    pub(super) async fn turn(&self) -> Result<(&DatabaseTransaction, Turn), DbErr> {
+        let turn = self.alone(|inside| async move { inside.turn().await.map(|(_, turn)| turn) }).await?;
+        Ok((&self.open()?.txn, turn))
     }
 }
 
-impl Turn<'_> {
-    pub(super) fn end<T>(mut self, result: Result<T, DbErr>) -> Result<T, DbErr> {
-        self.fine = result.is_ok();
-        result
+/// What one has who is alone with the connection.
+pub(super) struct Inside {
+    // The first to go: who enters next has it alone.
+    pub(super) txn: Arc<DatabaseTransaction>,
+    pub(super) log: Log,
+    pub(super) depth: usize,
+    pub(super) entered: Entered,
+}
+
+impl Inside {
+    pub(super) async fn settle_doubt(&self) -> Result<(), DbErr> {
+        doubt::settle(&self.txn, self.depth, &self.log).await
     }
 
+    async fn turn(self) -> Result<(Arc<DatabaseTransaction>, Turn), DbErr> {
+        // PostgreSQL refuses every statement of a failed transaction by itself. The others may have ended it, and
+        // would commit each further statement on its own.
+        if self.txn.get_database_backend() != DbBackend::Postgres {
+            self.settle_doubt().await?;
+        }
+        let Self { txn, log, depth, entered } = self;
+        Ok((txn, Turn { log, depth, fine: false, _entered: entered }))
+    }
+}
+
+impl Turn {
     /// For streams, which end later than they begin.
     pub(super) fn set_fine(&mut self) {
         self.fine = true;
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         if !self.fine {
-            self.level.doubt();
+            self.log.doubt(self.depth);
         }
     }
 }
 
 impl Open {
+    /// Who has entered the gate has it alone.
+    pub(super) fn unshared(self) -> Result<(DatabaseTransaction, Level), OutboxError> {
+        let txn =
+            Arc::try_unwrap(self.txn).map_err(|_shared| OutboxError::Broken { breach: Breach::ClosedOutOfOrder })?;
+        Ok((txn, self.level))
+    }
+
     pub(super) async fn settle_doubt(&self) -> Result<(), DbErr> {
         doubt::settle(&self.txn, self.level.depth(), self.level.log()).await
     }

@@ -3,7 +3,7 @@
 use outbox_sea_orm::{Breach, OutboxError};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 
-use crate::fixtures::{Db, Seen, Thing, both, put, texts};
+use crate::fixtures::{Db, Seen, Thing, both, put};
 
 fn ended(error: &DbErr) -> bool {
     matches!(OutboxError::of(error), Some(OutboxError::Broken { breach: Breach::EndedByDatabase }))
@@ -165,7 +165,7 @@ on_databases! { [sqlite, sqlite_of_one]
         both(&txn, "c").await.unwrap();
         txn.commit().await.unwrap();
         assert_eq!(db.seen().await.rows, ["stays", "c"]);
-        assert_eq!(texts(outbox.inner(), "SELECT payload FROM outbox_event").await, ["\"c\""]);
+        assert_eq!(db.texts("SELECT payload FROM outbox_event").await, ["\"c\""]);
     }
 }
 

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use std::borrow::Cow;
 use uuid::Uuid;
 
-use crate::fixtures::{Thing, number, texts};
+use crate::fixtures::{Db, Thing};
 
 /// Every column has a value, and none of them the usual one.
 struct Full {
@@ -50,10 +50,11 @@ impl OutboxEvent for Full {
     }
 }
 
-async fn row(outbox: &Outbox, table: &str) -> sea_orm::QueryResult {
-    let backend = outbox.inner().get_database_backend();
-    let statement = Statement::from_string(backend, format!("SELECT * FROM {table}"));
-    let mut rows = outbox.query_all_raw(statement).await.unwrap();
+async fn row(db: &Db, table: &str) -> sea_orm::QueryResult {
+    let owner = db.owner().await;
+    let statement = Statement::from_string(owner.get_database_backend(), format!("SELECT * FROM {table}"));
+    let mut rows = owner.query_all_raw(statement).await.unwrap();
+    owner.close().await.unwrap();
     assert_eq!(rows.len(), 1);
     rows.remove(0)
 }
@@ -72,7 +73,7 @@ on_every_database! {
             .stage_event_with(&Full { bytes: Some(text.clone().into_bytes()) }, |o| o.header("other", "ü").user_id(7))
             .unwrap();
         txn.commit().await.unwrap();
-        let row = row(&outbox, "outbox_event").await;
+        let row = row(db, "outbox_event").await;
         assert_eq!(row.try_get::<i16>("", "shard").unwrap(), Shard::of_key("key'\"\\-ü", 64).number() as i16);
         assert!(row.try_get::<i64>("", "seq").unwrap() >= 1);
         assert_eq!(row.try_get::<Uuid>("", "id").unwrap(), Uuid::from(id));
@@ -105,7 +106,7 @@ on_every_database! {
         })
         .unwrap();
         txn.commit().await.unwrap();
-        let row = row(&outbox, "outbox_event").await;
+        let row = row(db, "outbox_event").await;
         assert_eq!(row.try_get::<String>("", "topic").unwrap(), "t2");
         assert_eq!(row.try_get::<String>("", "partition_key").unwrap(), "k2");
         assert_eq!(row.try_get::<i16>("", "shard").unwrap(), 54);
@@ -121,7 +122,7 @@ on_every_database! {
         let txn = outbox.begin().await.unwrap();
         let id = txn.stage_event(&Thing { key: None, label: String::new() }).unwrap();
         txn.commit().await.unwrap();
-        let row = row(&outbox, "outbox_event").await;
+        let row = row(db, "outbox_event").await;
         assert_eq!(row.try_get::<i16>("", "shard").unwrap(), Shard::of_id(id, 64).number() as i16);
         for column in ["aggregate_id", "partition_key"] {
             assert_eq!(row.try_get::<Option<String>>("", column).unwrap(), None, "{column}");
@@ -135,8 +136,8 @@ on_every_database! {
         let txn = outbox.begin().await.unwrap();
         txn.stage_all([Full { bytes: None }, Full { bytes: Some(Vec::new()) }]).unwrap();
         txn.commit().await.unwrap();
-        assert_eq!(number(&outbox, "SELECT COUNT(*) FROM outbox_event WHERE payload IS NULL").await, 1);
-        assert_eq!(number(&outbox, "SELECT COUNT(*) FROM outbox_event WHERE payload = ''").await, 1);
+        assert_eq!(db.number("SELECT COUNT(*) FROM outbox_event WHERE payload IS NULL").await, 1);
+        assert_eq!(db.number("SELECT COUNT(*) FROM outbox_event WHERE payload = ''").await, 1);
     }
 
     async fn the_order_of_staging_is_the_order_of_numbers(db) {
@@ -150,7 +151,7 @@ on_every_database! {
             txn.stage_event(&Thing::new(label)).unwrap();
         }
         txn.commit().await.unwrap();
-        let stored = texts(&outbox, "SELECT payload FROM outbox_event ORDER BY seq").await;
+        let stored = db.texts("SELECT payload FROM outbox_event ORDER BY seq").await;
         let stored: Vec<_> = stored.iter().map(|payload| &payload[1..6]).collect();
         assert_eq!(stored, labels);
     }
@@ -163,8 +164,8 @@ on_every_database! {
         let id = txn.stage_event_with(&Full { bytes: Some(b"{}".to_vec()) }, |o| o.delay(hour)).unwrap();
         txn.stage_event(&Thing::new("now")).unwrap();
         txn.commit().await.unwrap();
-        assert_eq!(texts(&outbox, "SELECT payload FROM outbox_event").await, ["\"now\""]);
-        let row = row(&outbox, "outbox_scheduled").await;
+        assert_eq!(db.texts("SELECT payload FROM outbox_event").await, ["\"now\""]);
+        let row = row(db, "outbox_scheduled").await;
         assert_eq!(row.try_get::<Uuid>("", "id").unwrap(), Uuid::from(id));
         assert_eq!(row.try_get::<i64>("", "aggregate_version").unwrap(), i64::MAX);
         assert_eq!(row.try_get::<String>("", "headers").unwrap(), r#"[["own","1"]]"#);
@@ -181,7 +182,7 @@ on_every_database! {
         let txn = outbox.begin().await.unwrap();
         txn.stage_event(&Full { bytes: Some(bytes.clone()) }).unwrap();
         txn.commit().await.unwrap();
-        let row = row(&outbox, "bin_event").await;
+        let row = row(db, "bin_event").await;
         assert_eq!(row.try_get::<Vec<u8>>("", "payload").unwrap(), bytes);
         assert_eq!(row.try_get::<i16>("", "shard").unwrap(), Shard::of_key("key'\"\\-ü", 7).number() as i16);
     }
@@ -215,7 +216,7 @@ on_every_database! {
         let error = txn.stage_event_with(&Thing::new("b"), |o| o.id(id)).unwrap_err();
         assert!(matches!(error.reason(), StageError::DuplicateId { id: twice } if *twice == id));
         txn.commit().await.unwrap();
-        assert_eq!(number(&outbox, "SELECT COUNT(*) FROM outbox_event").await, 1);
+        assert_eq!(db.number("SELECT COUNT(*) FROM outbox_event").await, 1);
 
         let error = db.builder().await.limits(Limits::new().events_per_transaction(0)).build().unwrap_err();
         assert!(matches!(error, OutboxBuildError::Limit(LimitError { limit: "events_per_transaction", .. })));
@@ -236,8 +237,8 @@ on_databases! { [postgres, mariadb]
         txn.stage_event_with(&Thing::new("b"), |o| o.delay(Duration::from_secs(9))).unwrap();
         txn.commit().await.unwrap();
         let backend = outbox.inner().get_database_backend();
-        assert_eq!(number(&outbox, &format!("SELECT COUNT(*) FROM {}", outbox.names().event(backend))).await, 1);
-        assert_eq!(number(&outbox, &format!("SELECT COUNT(*) FROM {}", outbox.names().scheduled(backend))).await, 1);
+        assert_eq!(db.number(&format!("SELECT COUNT(*) FROM {}", outbox.names().event(backend))).await, 1);
+        assert_eq!(db.number(&format!("SELECT COUNT(*) FROM {}", outbox.names().scheduled(backend))).await, 1);
         outbox.execute_unprepared(&format!("DROP SCHEMA {schema}{}", if backend == DbBackend::Postgres { " CASCADE" } else { "" })).await.unwrap();
     }
 }

@@ -20,7 +20,7 @@ async fn held(conn: &impl TransactionTrait) -> Vec<i64> {
 
 on_databases! { [mariadb]
     async fn one_row_is_held_until_the_end(db) {
-        let (outbox, reader) = (db.outbox().await, db.connect().await);
+        let (outbox, reader) = (db.outbox().await, db.owner().await);
         for end in ["commit", "rollback"] {
             let txn = outbox.begin().await.unwrap();
             txn.stage_all([Thing::new("a"), Thing::new("b")]).unwrap();
@@ -39,7 +39,7 @@ on_databases! { [mariadb]
 
     async fn it_is_held_whatever_the_isolation_level(db) {
         use sea_orm::IsolationLevel::{ReadCommitted, ReadUncommitted, RepeatableRead, Serializable};
-        let (outbox, reader) = (db.outbox().await, db.connect().await);
+        let (outbox, reader) = (db.outbox().await, db.owner().await);
         for level in [ReadUncommitted, ReadCommitted, RepeatableRead, Serializable] {
             let txn = outbox.begin_with_config(Some(level), None).await.unwrap();
             early(&txn, &Thing::new("a")).await.unwrap();
@@ -49,7 +49,7 @@ on_databases! { [mariadb]
     }
 
     async fn numbers_come_after_the_gate(db) {
-        let (outbox, reader) = (db.outbox().await, db.connect().await);
+        let (outbox, reader) = (db.outbox().await, db.owner().await);
         let gate = reader.begin().await.unwrap();
         gate.execute_unprepared("SELECT slot FROM outbox_gate FOR UPDATE").await.unwrap();
         let txn = outbox.begin().await.unwrap();

@@ -101,13 +101,13 @@ fn run<'r>(
 fn events_follow_rows(db: impl AsyncFnOnce() -> Option<Db>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let Some(db) = runtime.block_on(db()) else { return };
-    let outbox = runtime.block_on(db.outbox());
+    let (outbox, owner) = (runtime.block_on(db.outbox()), runtime.block_on(db.owner()));
     let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
     runner
         .run(&(ops(), end()), |(ops, end)| {
             runtime.block_on(async {
                 for table in ["thing", "outbox_event"] {
-                    outbox.execute_unprepared(&format!("DELETE FROM {table}")).await.unwrap();
+                    owner.execute_unprepared(&format!("DELETE FROM {table}")).await.unwrap();
                 }
                 let txn = outbox.begin().await.unwrap();
                 let mut left = run(&txn, &ops, &mut 0).await;
@@ -123,7 +123,7 @@ fn events_follow_rows(db: impl AsyncFnOnce() -> Option<Db>) {
                 if !matches!(end, End::Commit) {
                     left.clear();
                 }
-                let seen = Seen::through(&outbox).await;
+                let seen = Seen::through(&owner).await;
                 prop_assert_eq!(&seen.rows, &left);
                 prop_assert_eq!(&seen.events, &left);
                 Ok(())
@@ -132,6 +132,7 @@ fn events_follow_rows(db: impl AsyncFnOnce() -> Option<Db>) {
         .unwrap();
     runtime.block_on(async {
         outbox.inner().close_by_ref().await.unwrap();
+        owner.close().await.unwrap();
         db.remove().await;
     });
 }

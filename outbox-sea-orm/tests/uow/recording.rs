@@ -30,8 +30,8 @@ on_every_database! {
         outbox.record(&outbox, &Thing::new("b")).await.unwrap();
         outbox.record_with(outbox.inner(), &Thing::new("c"), |o| o.delay(std::time::Duration::from_secs(9))).await.unwrap();
         assert_eq!(db.seen().await.events, ["a", "b"]);
-        assert_eq!(texts(&outbox, "SELECT headers FROM outbox_event ORDER BY seq").await[0], r#"[["h","1"]]"#);
-        assert_eq!(texts(&outbox, "SELECT payload FROM outbox_scheduled").await, ["\"c\""]);
+        assert_eq!(db.texts("SELECT headers FROM outbox_event ORDER BY seq").await[0], r#"[["h","1"]]"#);
+        assert_eq!(db.texts("SELECT payload FROM outbox_scheduled").await, ["\"c\""]);
         assert_ne!(id, outbox.record(outbox.inner(), &Thing::new("d")).await.unwrap());
     }
 
@@ -93,10 +93,10 @@ on_every_database! {
         assert!(before.is_empty() && wake.woken().now_or_never().is_none());
         txn.commit().await.unwrap();
         wake.woken().await;
-        let events = texts(&outbox, "SELECT payload FROM shop_event ORDER BY seq").await;
+        let events = db.texts("SELECT payload FROM shop_event ORDER BY seq").await;
         assert_eq!(events, ["a", "b", "c", "d", "e"].map(|label| format!("\"{label}\"")));
         assert_eq!(db.seen().await.events, ["strange"]);
-        let headers = texts(&outbox, "SELECT headers FROM shop_event ORDER BY seq").await;
+        let headers = db.texts("SELECT headers FROM shop_event ORDER BY seq").await;
         assert_eq!(headers[1], r#"[["both","call"],["tenant-id","t1"],["own","1"]]"#);
     }
 

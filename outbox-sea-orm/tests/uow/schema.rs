@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use outbox_sea_orm::core::Shard;
+use outbox_sea_orm::core::store::{Store, StoreErrorKind};
 use outbox_sea_orm::migration::{CheckError, Options, OutboxMigrator};
-use outbox_sea_orm::{CommitOutcome, OutboxError, commit_outcome};
+use outbox_sea_orm::{CommitOutcome, Outbox, OutboxError, commit_outcome};
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 
-use crate::fixtures::{Db, Seen, Thing, both, number, put};
+use crate::fixtures::{Db, Seen, Thing, both, put};
 
 /// Drops the tables and makes them again with so many shards, beside whoever uses them.
 async fn remake(db: &Db, shards: u16) {
@@ -114,7 +115,7 @@ on_every_database! {
                 plain.rollback().await.unwrap();
             }
             assert_eq!(db.seen().await, Seen::both(&[]));
-            assert_eq!(number(outbox.inner(), "SELECT COUNT(*) FROM outbox_scheduled").await, 0);
+            assert_eq!(db.number("SELECT COUNT(*) FROM outbox_scheduled").await, 0);
             // One that is made anew asks the tables as they are now.
             let outbox = db.outbox().await;
             let txn = outbox.begin().await.unwrap();
@@ -123,6 +124,30 @@ on_every_database! {
             assert_eq!(db.seen().await, Seen::both(&["y"]));
             outbox.execute_unprepared("DELETE FROM thing").await.unwrap();
             outbox.execute_unprepared("DELETE FROM outbox_event").await.unwrap();
+        }
+    }
+}
+
+on_databases! { [mariadb]
+    async fn a_session_that_cuts_values_is_refused(db) {
+        let conn = db.connect_one(&db.url).await;
+        for mode in ["", "ANSI", "NO_ENGINE_SUBSTITUTION"] {
+            conn.execute_unprepared(&format!("SET SESSION sql_mode = '{mode}'")).await.unwrap();
+            let outbox = Outbox::new(conn.clone());
+            let txn = outbox.begin().await.unwrap();
+            txn.stage_event(&Thing::new("a")).unwrap();
+            let error = txn.commit().await.unwrap_err();
+            assert!(matches!(OutboxError::of(&error), Some(OutboxError::Schema(CheckError::NotStrict { .. }))), "{error}");
+            assert!(error.to_string().contains("STRICT_TRANS_TABLES"), "{error}");
+            let error = outbox.store().open().await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Schema, "{error}");
+        }
+        assert_eq!(db.seen().await, Seen::both(&[]));
+        for mode in ["STRICT_TRANS_TABLES", "STRICT_ALL_TABLES", "TRADITIONAL"] {
+            conn.execute_unprepared(&format!("SET SESSION sql_mode = '{mode}'")).await.unwrap();
+            let outbox = Outbox::new(conn.clone());
+            outbox.check().await.unwrap();
+            outbox.store().open().await.unwrap();
         }
     }
 }

@@ -24,6 +24,7 @@ on_databases! { [postgres, mariadb]
     }
 
     async fn the_later_number_waits(db) {
+        let owner = db.owner().await;
         for by_transaction in [false, true] {
             let outbox = if by_transaction { db.outbox().await } else { strict(db).await };
             let (a, b) = (outbox.begin().await.unwrap(), outbox.begin().await.unwrap());
@@ -34,7 +35,7 @@ on_databases! { [postgres, mariadb]
             early(&a, &Thing::new("a")).await.unwrap();
             b.stage_event(&Thing::new("b")).unwrap();
             let b = tokio::spawn(b.commit());
-            while !waits(&outbox).await {
+            while !waits(&owner).await {
                 assert!(!b.is_finished());
             }
             a.commit().await.unwrap();
@@ -71,7 +72,7 @@ on_databases! { [postgres, mariadb]
                 })
             })
             .collect();
-        let reader = db.connect().await;
+        let reader = db.owner().await;
         let mut seen = HashMap::<String, Vec<i64>>::new();
         loop {
             let done = writers.iter().all(tokio::task::JoinHandle::is_finished);

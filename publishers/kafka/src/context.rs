@@ -117,14 +117,21 @@ impl<R: Reporter> ProducerContext for Context<R> {
     fn delivery(&self, result: &DeliveryResult<'_>, load: Box<Load>) {
         self.held.fetch_sub(1, Ordering::AcqRel);
         let ticket = Ticket(load);
-        let report = AssertUnwindSafe(|| match result {
-            Ok(message) => {
-                if ticket.probe {
-                    self.notes.forget();
-                }
-                self.reporter.delivered(ticket, message.partition());
+        let report = AssertUnwindSafe(|| {
+            // As if the broker's answer had been lost.
+            #[cfg(feature = "failpoints")]
+            if outbox_core::failpoints::reach_blocking("kafka::report").is_err() {
+                return ticket.unknown();
             }
-            Err((error, message)) => self.reporter.failed(ticket, message.partition(), code_of(error)),
+            match result {
+                Ok(message) => {
+                    if ticket.probe {
+                        self.notes.forget();
+                    }
+                    self.reporter.delivered(ticket, message.partition());
+                }
+                Err((error, message)) => self.reporter.failed(ticket, message.partition(), code_of(error)),
+            }
         });
         // The ticket reports when it is dropped, so a panic loses nothing; it must only not end the thread.
         if catch_unwind(report).is_err() {

@@ -155,7 +155,13 @@ impl Feed {
                 }
             }
         }
-        let (code, mut ticket) = send(producer, ticket).err()?;
+        let sent = send(producer, ticket);
+        #[cfg(feature = "failpoints")]
+        if outbox_core::failpoints::reach_blocking("kafka::enqueue").is_err() {
+            // As if librdkafka had given up.
+            self.session.stop(crate::session::Ending::Fatal("a failpoint".to_owned()));
+        }
+        let (code, mut ticket) = sent.err()?;
         if let Some((partition, standing)) = before {
             known[partition] = standing;
             ticket.probe = false;

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use outbox_core::Origin;
-use outbox_core::store::{
-    Admin, Change, Fate, LaneRead, LeaseRequest, Reach, ReadRequest, Settled, Store, StoreErrorKind,
-};
+use outbox_core::store::{Change, Fate, LaneRead, LeaseRequest, Reach, ReadRequest, Settled, Store, StoreErrorKind};
 use outbox_core::testing::contract::store::Fixture;
 use outbox_sea_orm::SeaOrmStore;
 use outbox_sea_orm::migration::TableNames;
@@ -73,10 +71,10 @@ on_every_database! {
         };
         let dead = |park| Fate::Dead { attempts: 1, error: "no".to_owned(), park };
         settle(0, dead(false)).await;
-        store.give_up(rows[1].message.id(), "by hand").await.unwrap();
+        outboxed.admin().give_up(rows[1].message.id(), "by hand").await.unwrap();
         settle(2, Fate::Delivered).await;
         settle(3, dead(true)).await;
-        assert_eq!(store.requeue_key(&rows[0].message.order_key().unwrap()).await.unwrap(), 3);
+        assert_eq!(outboxed.admin().requeue_key(&rows[0].message.order_key().unwrap()).await.unwrap(), 3);
         let again = owner.read(store).await.lanes.into_iter().flat_map(|lane| lane.rows);
         let again: Vec<_> = again.map(|row| (row.message.seq, row.message.origin)).collect();
         let seq = |n: usize| rows[n].message.seq;

@@ -22,6 +22,7 @@ pub(super) struct Outboxed {
     pub(super) outbox: Outbox,
     pub(super) store: SeaOrmStore,
     admin: SeaOrmStore,
+    processor: DatabaseConnection,
 }
 
 impl Outboxed {
@@ -38,16 +39,17 @@ impl Outboxed {
         let mut limits = Limits::default();
         limits.payload_bytes = 2 * 1024 * 1024;
         let outbox = Outbox::builder(db.connection().clone()).limits(limits).build().unwrap();
-        let store = SeaOrmStore::new(db.connection().clone(), names);
+        let processor = db.pool(Role::Processor).await;
+        let store = SeaOrmStore::new(processor.clone(), names.clone());
+        let admin = SeaOrmStore::new(db.pool(Role::Operator).await, names);
         store.open().await.unwrap();
-        Self { db, outbox, admin: store.clone(), store }
+        Self { db, outbox, store, admin, processor }
     }
 
     /// With eight shards, and for processors and operators accounts that may do no more than they must. The events
     /// are written by the owner of the tables, who corrects them afterwards.
     pub(super) async fn with_roles(db: TestDatabase) -> Self {
         let mut this = Self::new(db).await;
-        this.db.create_roles().await;
         let store = async |role| SeaOrmStore::new(this.db.connect_as(role).await, this.store.names().clone());
         let (processor, operator) = (store(Role::Processor).await, store(Role::Operator).await);
         (this.store, this.admin) = (processor, operator);
@@ -57,7 +59,7 @@ impl Outboxed {
 
     /// Another store on the same tables, as another process would have it.
     pub(super) fn another_store(&self) -> SeaOrmStore {
-        SeaOrmStore::new(self.db.connection().clone(), self.store.names().clone())
+        SeaOrmStore::new(self.processor.clone(), self.store.names().clone())
     }
 
     /// A pool of its own with one connection.

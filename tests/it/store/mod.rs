@@ -11,3 +11,4 @@ mod proof;
 mod remade;
 mod silent;
 mod stalled;
+mod unreadable;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbox_core::Envelope;
-use outbox_core::store::{Fate, Settled, Store};
+use outbox_core::store::{Change, Fate, Settled, Store};
 use outbox_core::testing::contract::store::Fixture;
 use outbox_tests::{TestDatabase, on_every_server};
 
@@ -30,7 +30,11 @@ on_every_server! {
             let stalled = outboxed.begin(vec![event("stalled", "2"), soon("stalled")]).await;
             let work = async {
                 let (shard, seq, id) = only(&owner, store).await;
-                assert_eq!(owner.settle(store, shard, seq, id, fate).await, Settled::Done);
+                // Not the first one where a pooler has opened a new connection for a read.
+                let lanes = owner.read(store).await.lanes;
+                let generation = lanes.iter().find(|lane| lane.shard.number() == shard).unwrap().generation;
+                let settled = owner.settle_under(generation, store, shard, Change { seq, id, fate }).await;
+                assert_eq!(settled, Settled::Done);
             };
             tokio::time::timeout(DEADLINE, work).await.expect("the settle waits for the writer");
             stalled.rollback().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use owner::Owner;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
+use tokio::sync::OnceCell;
 
 use crate::server::Server;
 
@@ -26,6 +27,8 @@ pub struct TestDatabase {
     kind: Kind,
     url: String,
     connection: DatabaseConnection,
+    /// Whether the accounts of the roles are there.
+    pub(crate) roles: OnceCell<()>,
     // Last, so that our own connections are gone before the database is.
     _owner: Owner,
 }
@@ -52,7 +55,7 @@ pub async fn on_server(server: &str) -> TestDatabase {
     let mut options = options(&url);
     options.max_connections(10).acquire_timeout(Duration::from_secs(30));
     let connection = Database::connect(options).await.expect("a connection to a database just created");
-    TestDatabase { kind, url, connection, _owner: owner }
+    TestDatabase { kind, url, connection, roles: OnceCell::new(), _owner: owner }
 }
 
 /// A new SQLite file as we recommend to use it: WAL, several connections, foreign keys.
@@ -146,7 +149,7 @@ async fn in_file(configure: impl FnOnce(&mut ConnectOptions)) -> TestDatabase {
     let mut options = options(&url);
     configure(&mut options);
     let connection = Database::connect(options).await.expect("a connection to a new file");
-    TestDatabase { kind: Kind::Sqlite, url, connection, _owner: owner }
+    TestDatabase { kind: Kind::Sqlite, url, connection, roles: OnceCell::new(), _owner: owner }
 }
 
 /// Without a line of log for every statement.

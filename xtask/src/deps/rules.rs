@@ -29,8 +29,8 @@ const FIXED: [(&str, Features, &[&str]); 4] = [
     ("outbox-sea-orm-core", Features::All, &["sea-orm", "sea-query", "sqlx", "rdkafka"]),
     ("outbox-sea-orm-derive", Features::All, &["sea-orm", "sea-query", "sqlx", "rdkafka"]),
     ("outbox-sea-orm-migration", Features::All, &["rdkafka"]),
-    // With its features on, the facade brings the publishers that its user asked for.
-    ("outbox-sea-orm", Features::None, &["rdkafka"]),
+    // With its features on, the facade brings the publishers that its user asked for. Failpoints are for tests.
+    ("outbox-sea-orm", Features::None, &["rdkafka", "fail"]),
 ];
 
 const PUBLISHER: &[&str] = &["sea-orm", "sea-query", "sqlx"];

@@ -81,7 +81,8 @@ impl Fleet {
                 Some(Record { process: None, .. }) => self.stop(service)?,
                 None => {}
             }
-            let recipe = recipe(service, &self.cache, kafka)?;
+            let postgres = self.state.services.get(&Service::Postgres).map(Record::port);
+            let recipe = recipe(service, &self.cache, kafka, postgres)?;
             new.push(service);
             let child = self.launch(service, recipe.as_ref())?;
             launched.push((service, Some(recipe), child));
@@ -103,7 +104,7 @@ impl Fleet {
         process.stop(match service {
             // "Immediate shutdown": nothing is flushed, the next start recovers. SIGKILL would leave its children.
             Service::Postgres => Signal::QUIT,
-            Service::MariaDb | Service::Kafka => Signal::KILL,
+            Service::MariaDb | Service::Kafka | Service::PgBouncer => Signal::KILL,
         })
     }
 
@@ -212,6 +213,8 @@ fn stop_signal(service: Service) -> Signal {
         // "Fast shutdown"; SIGTERM would wait until every client has gone.
         Service::Postgres => Signal::INT,
         Service::MariaDb | Service::Kafka => Signal::TERM,
+        // Without waiting for clients.
+        Service::PgBouncer => Signal::QUIT,
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::account::Account;
 use super::kafka_options::{KafkaOptions, Listener};
 use super::service::Service;
-use super::{kafka, mariadb, postgres};
+use super::{kafka, mariadb, pgbouncer, postgres};
 
 /// A server's folder, ports and account.
 #[derive(Debug)]
@@ -56,12 +56,21 @@ pub(crate) trait Recipe {
     fn address(&self, port: u16) -> String;
 }
 
-/// Finds or installs the server's programs.
-pub(crate) fn recipe(service: Service, cache: &Path, kafka: &KafkaOptions) -> anyhow::Result<Box<dyn Recipe>> {
+/// Finds or installs the server's programs. `postgres` is the port of the PostgreSQL in the same folder.
+pub(crate) fn recipe(
+    service: Service,
+    cache: &Path,
+    kafka: &KafkaOptions,
+    postgres: Option<u16>,
+) -> anyhow::Result<Box<dyn Recipe>> {
     Ok(match service {
         Service::Postgres => Box::new(postgres::Postgres::find()?),
         Service::MariaDb => Box::new(mariadb::MariaDb::find()?),
         Service::Kafka => Box::new(kafka::Kafka::find(cache, kafka)?),
+        Service::PgBouncer => {
+            let postgres = postgres.context("pgbouncer stands in front of postgres: start that, too")?;
+            Box::new(pgbouncer::PgBouncer::find(cache, postgres)?)
+        }
     })
 }
 

@@ -11,6 +11,8 @@ mod kafka;
 mod kafka_options;
 mod launch;
 mod mariadb;
+mod pgbouncer;
+mod pgbouncer_build;
 mod ports;
 mod postgres;
 mod probe;

@@ -22,7 +22,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// Accounts that tests make must say their password.
-const ACCESS: &str = "\
+pub(crate) const ACCESS: &str = "\
 host all outbox 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 ";

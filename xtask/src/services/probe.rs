@@ -13,7 +13,7 @@ pub(crate) fn answers(service: Service, port: u16) -> io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     match service {
-        Service::Postgres => postgres(&mut stream),
+        Service::Postgres | Service::PgBouncer => postgres(&mut stream),
         Service::MariaDb => mariadb(&mut stream),
         Service::Kafka => kafka(&mut stream),
     }

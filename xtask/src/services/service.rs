@@ -11,16 +11,20 @@ pub(crate) enum Service {
     Postgres,
     MariaDb,
     Kafka,
+    /// In front of PostgreSQL, and only where it is asked for.
+    PgBouncer,
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 3] = [Self::Postgres, Self::MariaDb, Self::Kafka];
+    /// What tests need unless they say otherwise.
+    pub(crate) const USUAL: [Self; 3] = [Self::Postgres, Self::MariaDb, Self::Kafka];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::MariaDb => "mariadb",
             Self::Kafka => "kafka",
+            Self::PgBouncer => "pgbouncer",
         }
     }
 
@@ -30,6 +34,7 @@ impl Service {
             Self::Postgres => "OUTBOX_TEST_POSTGRES_URL",
             Self::MariaDb => "OUTBOX_TEST_MARIADB_URL",
             Self::Kafka => "OUTBOX_TEST_KAFKA_BROKERS",
+            Self::PgBouncer => "OUTBOX_TEST_PGBOUNCER_URL",
         }
     }
 }
@@ -44,9 +49,8 @@ impl FromStr for Service {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|service| service.name() == name)
-            .ok_or_else(|| anyhow::anyhow!("there is no server {name:?}; there are postgres, mariadb and kafka"))
+        Self::USUAL.into_iter().chain([Self::PgBouncer]).find(|service| service.name() == name).ok_or_else(|| {
+            anyhow::anyhow!("there is no server {name:?}; there are postgres, mariadb, kafka and pgbouncer")
+        })
     }
 }

@@ -5,11 +5,20 @@ use std::time::Instant;
 
 use super::{Change, Fate, Key, Lane, Topics, after};
 use crate::engine::destination::Destination;
+use crate::message::Message;
+use crate::retry::{OnDeath, RetryRules, Verdict};
 use crate::store::{LaneRows, Row};
 
 impl Lane {
     /// Takes in what a read found. `decided` is the store's mark.
-    pub(in crate::engine) fn take_in(&mut self, now: Instant, found: LaneRows, decided: i64, topics: &mut Topics) {
+    pub(in crate::engine) fn take_in(
+        &mut self,
+        now: Instant,
+        found: LaneRows,
+        decided: i64,
+        topics: &mut Topics,
+        policies: &RetryRules,
+    ) {
         if self.fresh {
             self.generation = found.generation;
             self.fresh = false;
@@ -19,7 +28,9 @@ impl Lane {
         }
         let mut cursor = found.revisited.last().filter(|_| found.more_revisited).map(|row| row.message.seq + 1);
         for row in found.revisited {
-            self.take_revisited(now, row, topics);
+            if let Some(row) = self.bury(now, row, policies) {
+                self.take_revisited(now, row, topics);
+            }
         }
         if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
             cursor = None; // found
@@ -29,7 +40,9 @@ impl Lane {
         }
         let last = found.rows.last().map(|row| row.message.seq);
         for row in found.rows {
-            self.take(now, row, topics);
+            if let Some(row) = self.bury(now, row, policies) {
+                self.take(now, row, topics);
+            }
         }
         self.hungry = found.more;
         self.decided = decided;
@@ -40,10 +53,30 @@ impl Lane {
         self.passed = self.passed.split_off(&(self.mark + 1));
     }
 
+    /// Gives a row back that can be understood. Another is dead at once: no publisher could do anything about it.
+    fn bury(&mut self, now: Instant, row: Row, policies: &RetryRules) -> Option<Row> {
+        let Some(problem) = row.unreadable.as_ref().filter(|_| !row.parked) else { return Some(row) };
+        let message = Arc::new(row.message);
+        self.front = self.front.max(message.seq);
+        if self.has(now, &message) {
+            return None;
+        }
+        // As if it were the last attempt.
+        let then = policies.verdict(&message, u32::MAX, 0.0);
+        let park = matches!(then, Verdict::Dead(OnDeath::ParkKey)) && message.envelope.key.is_some();
+        let error = format!("the row cannot be understood: {problem}");
+        tracing::error!(id = %message.id(), shard = %message.shard, seq = message.seq, error, "an event cannot be read and is dead");
+        self.passed.remove(&message.seq);
+        self.tracked.insert(message.seq, message.id());
+        let fate = Fate::Dead { attempts: message.attempts.saturating_add(1), error, park };
+        self.reject(Key::of(&message), &[message], fate);
+        None
+    }
+
     fn take(&mut self, now: Instant, row: Row, topics: &mut Topics) {
         let seq = row.message.seq;
         self.front = self.front.max(seq);
-        if self.tracked.contains(&seq) {
+        if self.has(now, &row.message) {
             return;
         }
         let key = Key::of(&row.message);
@@ -62,9 +95,25 @@ impl Lane {
         self.admit(now, key, destination, row, topics);
     }
 
+    /// Whether the event's number is in memory. If that is another event's, its key waits for it.
+    fn has(&mut self, now: Instant, message: &Message) -> bool {
+        let seq = message.seq;
+        match self.tracked.get(&seq) {
+            None => return false,
+            Some(id) if *id == message.id() => drop(self.doubtful.remove(&seq)),
+            Some(_) => {
+                let key = Key::of(message);
+                let from = seq.min(self.drop_queue(&key));
+                self.holds.hold_key(key.clone(), from);
+                self.reused.insert(seq, (key, now));
+            }
+        }
+        true
+    }
+
     fn take_revisited(&mut self, now: Instant, row: Row, topics: &mut Topics) {
         let seq = row.message.seq;
-        if self.tracked.contains(&seq) {
+        if self.has(now, &row.message) {
             return;
         }
         let key = Key::of(&row.message);
@@ -87,7 +136,7 @@ impl Lane {
         let seq = message.seq;
         if row.parked {
             self.passed.remove(&seq);
-            self.tracked.insert(seq);
+            self.tracked.insert(seq, message.id());
             self.changes.push(Change { seq, id: message.id(), fate: Fate::Parked });
             self.waiting.insert(seq, key);
             return;
@@ -106,7 +155,7 @@ impl Lane {
             return;
         }
         self.passed.remove(&seq);
-        self.tracked.insert(seq);
+        self.tracked.insert(seq, message.id());
         self.queued += 1;
         self.queued_bytes += message.size();
         let stream = self.streams.entry(key.clone()).or_default();

@@ -12,6 +12,7 @@ use super::hold::Holds;
 use super::key::{Key, Progress, SLOW, Stream};
 use super::topics::Topics;
 use super::waiting::Waiting;
+use crate::event::EventId;
 use crate::message::Message;
 use crate::publisher::Outcome;
 use crate::store::{Change, Fate, LaneRead, Lease};
@@ -23,6 +24,8 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) lease: Lease,
+    /// Each has its own: a shard can be lost and won again, and after a restore of the database even under one epoch.
+    pub(super) serial: u64,
     /// The shard's generation as of the last read.
     pub(super) generation: i64,
     /// Everything at or below it is decided, and seen by this lane.
@@ -31,8 +34,13 @@ pub(super) struct Lane {
     front: i64,
     /// What the store called decided at the last read.
     decided: i64,
-    /// Numbers in memory: queued, with the publisher, or waiting for their settle.
-    tracked: HashSet<i64>,
+    /// What is in memory, by number: queued, with the publisher, or waiting for its settle.
+    tracked: HashMap<i64, EventId>,
+    /// Numbers of it that may have been given out again, because there is a new generation: another server may have
+    /// taken over that had not heard of the last events.
+    doubtful: HashSet<i64>,
+    /// Such numbers that were given out again: the new event's key waits until the old event is out of the way.
+    reused: HashMap<i64, (Key, Instant)>,
     /// Numbers above the mark that were passed over; those at or below it need no list.
     passed: BTreeSet<i64>,
     streams: HashMap<Key, Stream>,
@@ -60,14 +68,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(lease: Lease) -> Self {
+    pub(super) fn new(lease: Lease, serial: u64) -> Self {
         Self {
             lease,
+            serial,
             generation: 0,
             mark: 0,
             front: 0,
             decided: 0,
-            tracked: HashSet::new(),
+            tracked: HashMap::new(),
+            doubtful: HashSet::new(),
+            reused: HashMap::new(),
             passed: BTreeSet::new(),
             streams: HashMap::new(),
             holds: Holds::default(),
@@ -134,7 +145,8 @@ impl Lane {
                 (revisit.limit, revisit.bytes) = (share.max(1), bytes);
             }
         }
-        let above = self.tracked.iter().copied().filter(|seq| *seq > self.mark);
+        let sure = self.tracked.keys().copied().filter(|seq| !self.doubtful.contains(seq));
+        let above = sure.filter(|seq| *seq > self.mark);
         let mut known: Vec<i64> = above.chain(self.passed.iter().copied()).collect();
         known.sort_unstable();
         LaneRead { lease: self.lease, after: self.mark, known, limit, bytes, revisit }
@@ -283,6 +295,7 @@ impl Lane {
     /// else is as it was before. Returns the numbers that are no longer pending.
     pub(super) fn settled(&mut self, now: Instant, complete: bool) -> Vec<i64> {
         let mut gone = Vec::with_capacity(self.settling.len());
+        let settled_before = self.settling_generation != self.generation;
         for Change { seq, fate, .. } in std::mem::take(&mut self.settling) {
             let mut until = now;
             if fate == Fate::Delivered {
@@ -299,13 +312,20 @@ impl Lane {
                 self.holds.release_key(&key, until);
             }
         }
+        if settled_before {
+            // The new generation may mean that the database has lost what it wrote: are they there again?
+            for seq in &gone {
+                self.holds.hold_key(Key::Loose(*seq), *seq);
+                self.holds.release_key(&Key::Loose(*seq), now);
+            }
+        }
         gone
     }
 
     /// These numbers may be forgotten: no read that is under way can show them.
     pub(super) fn forget(&mut self, seqs: &[i64]) {
         for seq in seqs {
-            self.tracked.remove(seq);
+            self.untrack(*seq);
         }
     }
 
@@ -325,10 +345,19 @@ impl Lane {
     }
 
     fn pass_over(&mut self, seq: i64) {
-        self.tracked.remove(&seq);
-        if seq > self.mark {
+        // A number that is in doubt is looked at again.
+        if !self.untrack(seq) && seq > self.mark {
             self.passed.insert(seq);
         }
+    }
+
+    /// Forgets a number. Whether it was in doubt.
+    fn untrack(&mut self, seq: i64) -> bool {
+        self.tracked.remove(&seq);
+        if let Some((key, due)) = self.reused.remove(&seq) {
+            self.holds.release_key(&key, due);
+        }
+        self.doubtful.remove(&seq)
     }
 
     fn tidy(&mut self, key: &Key) {

@@ -26,6 +26,8 @@ impl Lane {
             self.tracked.remove(&change.seq);
             self.waiting.remove(change.seq);
         }
+        self.reused.clear();
+        self.doubtful = self.tracked.keys().copied().collect();
         // What is being settled cannot be read again yet, and nothing of its key may pass it.
         for (seq, key) in self.waiting.iter() {
             self.holds.hold_key(key.clone(), seq);

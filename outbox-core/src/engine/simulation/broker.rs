@@ -1,41 +1,68 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::{Action, World};
+use super::facts::Facts;
+use super::world::{Action, ORDERED, World};
 use crate::engine::Event;
-use crate::event::OrderKey;
 use crate::message::Message;
 use crate::publisher::{Outcome, PublishError};
 
 impl World {
     /// A publisher as the contract has it: in order per key, and nothing of a key behind a failure of its batch.
     pub(super) fn publish(&mut self, n: usize, batch: Vec<(u64, Arc<Message>)>) {
+        self.settle_before_report(n, &batch);
         let life = self.nodes[n].life;
-        let mut failed = BTreeSet::new();
+        // What is under way when a broker is restarted fails, and may be there all the same, up to somewhere.
+        let restarted = self.faults && self.random.u8(..80) == 0;
+        let mut failed = [false; ORDERED];
         for (token, message) in batch {
-            let key = message.order_key();
-            let key = key.unwrap_or_else(|| OrderKey { topic: String::new(), key: message.seq.to_string() });
-            let (outcome, persist) =
-                if failed.contains(&key) { (Outcome::Withheld, false) } else { self.outcome(n, &message) };
-            if !matches!(outcome, Outcome::Delivered) {
-                failed.insert(key.clone());
-            }
-            let slow = if !self.fast && self.random.u8(..50) == 0 {
-                self.random.u64(0..4_000)
-            } else {
-                self.random.u64(0..10)
+            let key = self.facts.of(message.id()).key;
+            let behind = failed.get(key).is_some_and(|failed| *failed);
+            let (mut outcome, mut persist) = match behind {
+                true => (Outcome::Withheld, false),
+                false => self.outcome(n, &message),
             };
-            let mut at = self.now + Duration::from_millis(slow);
-            if message.envelope.topic == "shaky" {
-                at = at.max(self.silent_until);
+            if restarted && matches!(outcome, Outcome::Delivered) {
+                outcome = Outcome::Failed(PublishError::unreachable("restarted"));
+                persist = self.random.bool();
             }
-            let last = self.nodes[n].last_append.entry(key).or_default();
-            at = at.max(*last);
-            *last = at;
-            self.schedule(at, Action::Append { node: n, life, token, message, outcome, persist });
+            let (outcome, persist) = self.spoil_outcome(outcome, persist);
+            if let Some(failed) = failed.get_mut(key) {
+                *failed |= !matches!(outcome, Outcome::Delivered) && !self.lets_pass();
+            }
+            match (&outcome, persist) {
+                (Outcome::Delivered, true) => self.opened(n, &message),
+                (_, true) => self.may_repeat(message.id()),
+                (_, false) => {}
+            }
+            if persist {
+                self.check_parked(n, &message);
+            }
+            let at = self.arrival(n, key, &message);
+            // An answer can take longer than the lease lasts.
+            let report = if self.faults && self.random.u8(..200) == 0 { 6_000 } else { 30 };
+            let report = self.random.u64(0..report);
+            self.send(n, life, at, Action::Append { node: n, life, token, message, outcome, persist, report });
         }
         self.after(1, Action::Arrive(n, life, Event::BatchTaken));
+    }
+
+    /// When a message reaches the broker.
+    fn arrival(&mut self, n: usize, key: usize, message: &Message) -> Duration {
+        let slow = if !self.fast && self.random.u8(..50) == 0 { 4_000 } else { 10 };
+        let slow = if self.harsh { 200..1_500 } else { 0..slow };
+        let mut at = self.now + self.milliseconds(slow);
+        if message.envelope.topic == "shaky" {
+            at = at.max(self.silent_until);
+        }
+        if let Some((_, until)) = self.hung.filter(|(hung, _)| *hung == key) {
+            at = at.max(until);
+        }
+        if let Some(last) = self.nodes[n].last_append.get_mut(key) {
+            at = at.max(*last);
+            *last = at;
+        }
+        self.spoil_arrival(at)
     }
 
     fn outcome(&mut self, n: usize, message: &Message) -> (Outcome, bool) {
@@ -45,20 +72,27 @@ impl World {
         if self.outage && message.envelope.topic == "shaky" {
             return (Outcome::Failed(PublishError::unreachable("outage")), false);
         }
-        if self.poison.contains(&message.id()) {
-            *self.rejections.entry(message.id()).or_default() += 1;
+        let fact = self.facts.of(message.id());
+        if fact.poison {
+            fact.rejections += 1;
+            self.summary.rejections += 1;
             return (Outcome::Failed(PublishError::rejected("poison")), false);
         }
         match if self.faults { self.random.u8(..120) } else { u8::MAX } {
             // Its answer is lost: nobody knows whether it was written.
-            0 | 1 => {
-                let persist = self.random.bool();
-                self.excuses += usize::from(persist);
-                (Outcome::Failed(PublishError::unreachable("timed out")), persist)
-            }
+            0 | 1 => (Outcome::Failed(PublishError::unreachable("timed out")), self.random.bool()),
             2 | 3 => (Outcome::Withheld, false),
             4 => (Outcome::Failed(PublishError::throttled("slow down", Some(Duration::from_millis(300)))), false),
             _ => (Outcome::Delivered, true),
+        }
+    }
+
+    /// A message is there, unless the process that held it back is gone.
+    pub(super) fn append(&mut self, n: usize, life: u64, message: &Message, persist: bool) {
+        if persist && !self.is_lost_with(n, life) {
+            let index = Facts::index(message.id());
+            self.facts.at(index).delivered += 1;
+            self.delivered.push(index);
         }
     }
 }

@@ -1,98 +1,169 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use super::facts::{Fact, Facts};
 use super::nodes::at_once;
-use super::world::{MOST_ATTEMPTS, ORDERED, WINDOW, World};
+use super::world::{ORDERED, WINDOW, World};
 use crate::event::{EventId, OrderKey};
-use crate::retry::OnDeath;
+use crate::message::Message;
 use crate::store::{Admin, DeadState, Fate, SettleRequest};
+
+/// How a run broke a promise.
+#[derive(Debug)]
+#[allow(dead_code, reason = "the texts are for people")]
+pub(super) enum Violation {
+    Lost(String),
+    Phantom(String),
+    Misordered(String),
+    /// Published again without a cause.
+    Repeated(String),
+    /// More published and not settled than the window allows.
+    Window(String),
+    /// Dead, although the broker has not rejected it as often as it may.
+    WronglyDead(String),
+    /// Aside, although nobody would find it there.
+    WronglyParked(String),
+    /// Published by the owner of the shard while its key was parked.
+    NotHeldBack(String),
+    /// Settled before an earlier one of its key.
+    Gap(String),
+    /// A shard was handed over although the time for its events was not over.
+    GivenUpEarly(String),
+    /// Pending for long after the last fault.
+    Stuck(String),
+    /// Something is due that is done, or was due before.
+    Spinning(String),
+}
+
+fn holds(condition: bool, otherwise: impl FnOnce() -> Violation) -> Result<(), Violation> {
+    if condition { Ok(()) } else { Err(otherwise()) }
+}
 
 impl World {
     /// Holds the broker's log against what was committed.
-    pub(super) fn check(&self) {
-        let dead: HashSet<EventId> = self.store.dead().into_iter().map(|letter| letter.envelope.id).collect();
-        let committed: HashSet<EventId> = self.committed.values().flatten().copied().collect();
-        let delivered: HashSet<EventId> = self.delivered.iter().map(|(id, _)| *id).collect();
-        for id in &committed {
-            assert!(delivered.contains(id) || dead.contains(id), "lost {id}");
+    pub(super) fn check(&mut self) -> Result<(), Violation> {
+        self.excuse_the_last();
+        let letters = self.store.dead();
+        let dead: HashSet<usize> = letters.iter().map(|letter| Facts::index(letter.envelope.id)).collect();
+        for (index, fact) in self.facts.iter().filter(|(_, fact)| !fact.undone) {
+            let committed = fact.committed_at.is_some();
+            let there = fact.delivered > 0 || dead.contains(&index);
+            holds(!committed || there, || Violation::Lost(format!("{index} of key {}", fact.key)))?;
+            holds(committed || fact.delivered == 0, || Violation::Phantom(format!("{index} of key {}", fact.key)))?;
+            let repeats = fact.delivered.saturating_sub(1);
+            holds(repeats <= fact.may_repeat || self.failed_over, || {
+                Violation::Repeated(format!("{index}, {repeats} times for {} causes", fact.may_repeat))
+            })?;
         }
-        for id in &delivered {
-            assert!(committed.contains(id), "phantom {id}");
+        self.check_dead()?;
+        for key in 0..ORDERED.min(self.facts.committed.len()) {
+            self.check_order(key)?;
         }
-        self.check_dead();
-        assert_eq!(self.wrongly_dead, 0, "only what the broker rejects may die");
-        assert!(self.repeats() <= self.excuses * WINDOW, "{} repeats, {} excuses", self.repeats(), self.excuses);
-        for (key, events) in self.committed.iter().filter(|(key, _)| **key < ORDERED) {
-            self.check_order(*key, events);
-        }
+        Ok(())
     }
 
-    /// The ordered events of which a settle says that they are delivered. Looked at in some of the runs.
-    pub(super) fn delivered_of(&self, request: &SettleRequest) -> Vec<(OrderKey, i64)> {
+    /// Holds a settle against what is pending, which must be looked at before and after it, in some of the runs.
+    ///
+    /// What is settled of a key is a prefix of it: after a crash, nothing that was published before something that is
+    /// gone can be published again behind it.
+    pub(super) fn settled_of(&mut self, request: &SettleRequest) -> Vec<(OrderKey, i64)> {
+        self.check_fates(request);
         if !self.audit {
             return Vec::new();
         }
         let changes = request.lanes.iter().flat_map(|lane| &lane.changes);
-        let delivered: HashSet<i64> =
-            changes.filter(|change| change.fate == Fate::Delivered).map(|change| change.seq).collect();
-        let pending = at_once(self.store.pending(0, u32::MAX)).unwrap();
-        // Delayed and requeued events have numbers above those of transactions that are still open.
-        let staged =
-            |id: &EventId| !self.delayed.contains(id) && !self.was_poison.contains(id) && !self.given_up.contains(id);
-        let found = pending.into_iter().filter(|event| delivered.contains(&event.seq));
-        let ordered = found.filter(|event| staged(&event.envelope.id));
-        ordered.filter_map(|event| Some((event.envelope.order_key()?, event.seq))).collect()
+        let delivered: HashSet<(i64, EventId)> =
+            changes.filter(|change| change.fate == Fate::Delivered).map(|change| (change.seq, change.id)).collect();
+        let mut found = Vec::new();
+        let facts = &self.facts;
+        self.store.for_each_pending(|seq, event| {
+            // Delayed and requeued events have numbers above those of transactions that are still open.
+            let staged = |fact: &Fact| !fact.delayed && !fact.was_poison && !fact.given_up;
+            if delivered.contains(&(seq, event.id))
+                && staged(facts.get(Facts::index(event.id)))
+                && let Some(key) = event.order_key()
+            {
+                found.push((key, seq));
+            }
+        });
+        found
     }
 
-    /// What is settled of a key is a prefix of it: after a crash, nothing that was published before something that is
-    /// gone can be published again behind it.
-    pub(super) fn check_prefix(&self, delivered: &[(OrderKey, i64)]) {
-        if delivered.is_empty() {
-            return;
+    pub(super) fn check_prefix(&mut self, settled: &[(OrderKey, i64)]) {
+        let mut gap = None;
+        for (key, seq) in settled.iter().filter(|(_, seq)| self.store.pending_id(*seq).is_none()) {
+            self.store.for_each_pending(|before, event| {
+                let revived = self.facts.get(Facts::index(event.id)).revived;
+                if before < *seq && !revived && event.order_key().as_ref() == Some(key) {
+                    gap = Some(format!("{seq} of {key:?} is settled before {before}"));
+                }
+            });
         }
-        let pending = at_once(self.store.pending(0, u32::MAX)).unwrap();
-        let gone = delivered.iter().filter(|(_, seq)| pending.iter().all(|event| event.seq != *seq));
-        for (key, seq) in gone {
-            let before =
-                pending.iter().find(|event| event.seq < *seq && event.envelope.order_key().as_ref() == Some(key));
-            assert!(before.is_none(), "{seq} of {key:?} is settled before {before:?}");
+        if let Some(gap) = gap {
+            self.violated(Violation::Gap(gap));
+        }
+    }
+
+    /// Only what the broker rejects may die.
+    fn check_fates(&mut self, request: &SettleRequest) {
+        for change in request.lanes.iter().flat_map(|lane| &lane.changes) {
+            let Fate::Dead { park, .. } = change.fate else { continue };
+            let fact = self.facts.of(change.id);
+            fact.left_behind |= !park;
+            if !fact.was_poison {
+                self.violated(Violation::WronglyDead(format!("{}, which was never rejected", change.id)));
+            }
+        }
+    }
+
+    /// Nothing of a parked key is published until an operator requeues it, except by who has lost the shard.
+    pub(super) fn check_parked(&mut self, n: usize, message: &Message) {
+        let fact = self.facts.get(Facts::index(message.id()));
+        let first = fact.delivered == 0 && !fact.delayed && !fact.given_up && !self.failed_over;
+        let parked = first && message.order_key().is_some_and(|key| self.store.is_parked(&key));
+        if parked && self.is_owner(n, message.shard) {
+            self.violated(Violation::NotHeldBack(format!("{} of {:?}", message.seq, message.order_key())));
         }
     }
 
     /// What is dead was rejected often enough since an operator last put it back, and what is parked can be found.
-    fn check_dead(&self) {
+    fn check_dead(&self) -> Result<(), Violation> {
         let parked = at_once(self.store.parked_keys(None, u32::MAX)).unwrap();
         for letter in self.store.dead() {
             let id = letter.envelope.id;
+            let fact = self.facts.get(Facts::index(id));
             if letter.state == DeadState::Parked {
                 let key = letter.envelope.order_key();
-                assert!(key.is_some_and(|key| parked.contains(&key)), "{id} is behind a key that is not parked");
-            } else if !self.given_up.contains(&id) {
-                let rejections = self.rejections.get(&id).copied().unwrap_or(0);
-                assert!(rejections >= MOST_ATTEMPTS, "{id} is dead after {rejections} rejections");
+                let behind = key.is_some_and(|key| parked.contains(&key));
+                holds(behind, || Violation::WronglyParked(format!("{id} is behind a key that is not parked")))?;
+            } else if !fact.given_up && !self.failed_over {
+                let often = fact.rejections >= self.most_attempts();
+                holds(often, || Violation::WronglyDead(format!("{id}, after {} rejections", fact.rejections)))?;
             }
         }
-    }
-
-    /// How many times an event was published that had been published before.
-    pub(super) fn repeats(&self) -> usize {
-        let first: HashSet<EventId> = self.delivered.iter().map(|(id, _)| *id).collect();
-        self.delivered.len() - first.len()
+        Ok(())
     }
 
     /// First deliveries come in the order of commits. Delayed events take their place when they are due, and dead
-    /// ones whose key went on come when they are requeued.
-    fn check_order(&self, key: usize, events: &[EventId]) {
-        let place: HashMap<EventId, usize> = events.iter().enumerate().map(|(n, id)| (*id, n)).collect();
+    /// ones whose key went on come when they are requeued, or when a processor that has lost its lease still sends them.
+    fn check_order(&self, key: usize) -> Result<(), Violation> {
         let mut seen = HashSet::new();
-        let mut last = None;
-        for (id, _) in self.delivered.iter().filter(|(_, of)| *of == key) {
-            let died_alone = self.on_death == OnDeath::Continue && self.was_poison.contains(id);
-            let requeued = died_alone || self.given_up.contains(id);
-            if requeued || self.delayed.contains(id) || !seen.insert(*id) {
-                continue;
-            }
-            assert!(last < Some(place[id]), "key {key}: event {} came after {last:?}", place[id]);
-            last = Some(place[id]);
+        let firsts = self.delivered.iter().filter(|index| self.facts.get(**index).key == key && seen.insert(**index));
+        let in_order = |index: &&usize| {
+            let fact = self.facts.get(**index);
+            !fact.delayed && !fact.left_behind && !fact.given_up && !fact.undone
+        };
+        let mut expected = self.facts.committed[key].iter();
+        for index in firsts.filter(in_order) {
+            let found = expected.any(|next| next == index);
+            holds(found, || Violation::Misordered(format!("event {index} of key {key} came late")))?;
+        }
+        Ok(())
+    }
+
+    /// The most that one cause may cost.
+    pub(super) fn check_window(&mut self, cause: &str, events: usize) {
+        if events > WINDOW {
+            self.violated(Violation::Window(format!("{cause} costs {events} repeats")));
         }
     }
 }

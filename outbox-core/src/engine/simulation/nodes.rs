@@ -1,25 +1,59 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::world::{Action, World};
+use super::check::Violation;
+use super::clock::Clock;
+use super::repeats::Open;
+use super::world::{Action, LEASE, ORDERED, World};
 use crate::engine::{Effect, Engine, Event};
-use crate::event::OrderKey;
-use crate::publisher::PublishError;
-use crate::store::{Fate, Store, StoreError, StoreErrorKind};
+use crate::shard::Shard;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// A processor's place: its engine lives, dies and is made again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Node {
     pub(super) engine: Option<Engine>,
     pub(super) life: u64,
+    clock: Clock,
     pub(super) paused_until: Duration,
     /// There is no way from here to the broker.
     pub(super) cut: bool,
-    poll_at: Duration,
+    /// When the engine wants to be asked again.
+    pub(super) poll_at: Option<Duration>,
+    /// When it must have stopped.
+    deadline: Option<Duration>,
     /// When the last message of each key reaches the broker: a connection keeps order.
-    pub(super) last_append: HashMap<OrderKey, Duration>,
+    pub(super) last_append: [Duration; ORDERED],
+    /// The leases of the last round that it heard of.
+    pub(super) held: BTreeMap<Shard, i64>,
+    pub(super) open: Vec<Open>,
+}
+
+impl Node {
+    /// A place whose clock gains `permille` of what passes.
+    pub(super) fn new(base: Instant, permille: u32) -> Self {
+        Self {
+            engine: None,
+            life: 0,
+            clock: Clock::new(base, permille),
+            paused_until: Duration::ZERO,
+            cut: false,
+            poll_at: None,
+            deadline: None,
+            last_append: [Duration::ZERO; ORDERED],
+            held: BTreeMap::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// What is on its way to the broker, or to the database, stays on its way.
+    fn end(&mut self) {
+        (self.engine, self.poll_at, self.deadline) = (None, None, None);
+        self.life += 1;
+        self.held.clear();
+    }
 }
 
 impl World {
@@ -28,120 +62,161 @@ impl World {
             return;
         }
         let (id, seed) = (Uuid::from_u128(self.random.u128(..)), self.random.u64(..));
-        let engine = Engine::new(self.instant(), id, format!("node-{n}"), seed, self.config());
+        let now = self.nodes[n].clock.at(self.now);
+        let engine = Engine::new(now, id, format!("node-{n}"), seed, self.config());
         let node = &mut self.nodes[n];
         node.engine = Some(engine);
-        node.life += 1;
-        node.last_append.clear();
+        node.last_append = [Duration::ZERO; ORDERED];
         self.poll(n);
     }
 
-    /// What is on its way to the broker stays on its way.
     pub(super) fn crash(&mut self, n: usize) {
-        self.excuses += 1;
-        self.nodes[n].engine = None;
+        self.summary.crashes += usize::from(self.nodes[n].engine.is_some());
+        let open = self.nodes[n].open.len();
+        self.check_window("a crash", open);
+        self.excuse(n, |_| true);
+        self.nodes[n].end();
         let after = self.random.u64(0..5_000);
         self.after(after, Action::Restart(n));
     }
 
-    pub(super) fn poll_if_due(&mut self, n: usize, life: u64) {
-        // Later plans replace earlier ones.
-        if self.nodes[n].poll_at <= self.now {
-            self.arrive(n, life, None);
+    pub(super) fn pause(&mut self, n: usize, pause: Duration, machine: bool) {
+        self.summary.pauses += 1;
+        let until = self.now + pause;
+        let node = &mut self.nodes[n];
+        node.paused_until = node.paused_until.max(until);
+        if machine {
+            node.clock.suspend(self.now, node.paused_until);
         }
     }
 
-    pub(super) fn arrive(&mut self, n: usize, life: u64, event: Option<Event>) {
-        let (now, node) = (self.instant(), &mut self.nodes[n]);
-        if node.life != life {
+    /// It goes on at once, and its clock with it.
+    pub(super) fn resume(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        if self.now < node.paused_until {
+            node.clock.suspend(self.now, self.now);
+            node.paused_until = self.now;
+            node.poll_at = node.poll_at.map(|_| self.now);
+        }
+    }
+
+    /// Asks a node to stop, as a rolling deploy does, and starts another one in its place later.
+    pub(super) fn stop(&mut self, n: usize, wait: Duration) {
+        let node = &mut self.nodes[n];
+        if node.engine.is_none() || node.deadline.is_some() {
+            return;
+        }
+        self.summary.stops += 1;
+        node.deadline = Some(self.now + wait);
+        let (deadline, life) = (node.clock.at(self.now) + wait, node.life);
+        self.arrive(n, life, Event::Stop { deadline });
+    }
+
+    fn end_if_stopped(&mut self, n: usize) {
+        let node = &self.nodes[n];
+        let now = node.clock.at(self.now);
+        if node.engine.as_ref().is_none_or(|engine| !engine.is_done(now)) {
+            return;
+        }
+        let (left, open) = (node.engine.as_ref().is_some_and(|engine| engine.leases.left), node.open.len());
+        if left && open > 0 {
+            self.violated(Violation::GivenUpEarly(format!("node {n} has stopped, and {open} events are open")));
+        }
+        self.check_window("a stop", open);
+        self.excuse(n, |_| true);
+        self.nodes[n].end();
+        let after = self.random.u64(0..2_000);
+        self.after(after, Action::Restart(n));
+    }
+
+    pub(super) fn wake(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        if self.now < node.paused_until {
+            node.poll_at = Some(node.paused_until);
+        } else {
+            node.poll_at = None;
+            self.poll(n);
+        }
+    }
+
+    pub(super) fn arrive(&mut self, n: usize, life: u64, event: Event) {
+        let node = &mut self.nodes[n];
+        if node.life != life || node.engine.is_none() {
             return;
         }
         if self.now < node.paused_until {
             let resumed = node.paused_until;
-            self.schedule(resumed, event.map_or(Action::Poll(n, life), |event| Action::Arrive(n, life, event)));
+            self.schedule(resumed, Action::Arrive(n, life, event));
             return;
         }
-        if let (Some(engine), Some(event)) = (&mut node.engine, event) {
+        if let Event::Leased { answer: Ok(reply), .. } = &event {
+            node.held = reply.held.iter().map(|lease| (lease.shard, lease.epoch)).collect();
+        }
+        self.note_hint(n, &event);
+        let node = &mut self.nodes[n];
+        let now = node.clock.at(self.now);
+        if let Some(engine) = &mut node.engine {
             engine.handle(now, event);
         }
         self.poll(n);
     }
 
     fn poll(&mut self, n: usize) {
-        let (now, life) = (self.instant(), self.nodes[n].life);
-        let Some(engine) = &mut self.nodes[n].engine else { return };
-        let effects = engine.poll(now);
-        let next = engine.next_poll(now);
-        assert!(next.is_none_or(|next| next > now), "node {n} would spin");
+        let node = &mut self.nodes[n];
+        let now = node.clock.at(self.now);
+        let Some(engine) = &mut node.engine else { return };
+        let (id, effects, next) = (engine.id, engine.poll(now), engine.next_poll(now));
+        if next.is_some_and(|next| next <= now) && !engine.is_done(now) {
+            self.violated(Violation::Spinning(format!("node {n} has done everything, and yet something is due")));
+            return;
+        }
+        node.poll_at = next.map(|next| node.clock.when(next));
+        self.note_dropped(n);
         for effect in effects {
-            if let Some(trace) = &mut self.trace {
-                trace.push(format!("{:?} node {n} {effect:?}", self.now));
-            }
-            if let Effect::Publish(batch) = effect {
-                self.publish(n, batch);
-            } else {
-                let latency = self.random.u64(0..20);
-                self.after(latency, Action::Call { node: n, life, effect, asked: now });
+            self.note(|| format!("node {n} {effect:?}"));
+            match effect {
+                Effect::Publish(batch) => self.publish(n, batch),
+                effect => self.ask(n, id, now, effect),
             }
         }
-        if let Some(next) = next {
-            assert!(next > now, "node {n} has done everything, and yet something is due");
-            let at = self.now + (next - now);
-            self.nodes[n].poll_at = at;
-            self.schedule(at, Action::Poll(n, life));
-        }
+        self.end_if_stopped(n);
     }
 
-    /// The store does it, unless the request is lost; then the answer comes back, unless that is lost.
-    pub(super) fn call(&mut self, n: usize, life: u64, effect: Effect, asked: Instant) {
-        let engine = self.nodes[n].engine.as_ref().filter(|_| self.nodes[n].life == life);
-        let Some(id) = engine.map(|engine| engine.id) else { return };
-        let fault = if self.faults { self.random.u8(..40) } else { u8::MAX };
-        self.excuses += usize::from(fault < 2);
-        let store = self.store.clone();
-        let event = match effect {
-            Effect::Lease(request) => {
-                let answer = answer(fault, store.lease(request));
-                let held = answer.iter().flat_map(|reply| &reply.held);
-                self.epochs.extend(held.map(|lease| (lease.shard, lease.epoch)));
-                Event::Leased { asked, answer }
-            }
-            Effect::Read(request) => Event::Read(answer(fault, store.read(request))),
-            Effect::Settle(request) => {
-                for change in request.lanes.iter().flat_map(|lane| &lane.changes) {
-                    let innocent = !self.was_poison.contains(&change.id);
-                    self.wrongly_dead += usize::from(innocent && matches!(change.fate, Fate::Dead { .. }));
-                }
-                let delivered = self.delivered_of(&request);
-                let answer = answer(fault, store.settle(request));
-                self.check_prefix(&delivered);
-                Event::Settled(answer)
-            }
-            Effect::Promote(leases) => Event::Promoted(answer(fault, store.promote(id, &leases, 10))),
-            Effect::Check => {
-                let cut = self.nodes[n].cut && !self.blind;
-                Event::Checked(if cut { Err(PublishError::unreachable("cut off")) } else { Ok(()) })
-            }
-            Effect::Publish(_) => return,
+    /// Sends a call on its way. One that takes too long is left behind, and nobody knows what became of it.
+    fn ask(&mut self, n: usize, id: Uuid, asked: Instant, effect: Effect) {
+        let life = self.nodes[n].life;
+        let mut patience = match effect {
+            Effect::Lease(_) => LEASE / 3,
+            _ => LEASE,
         };
-        // Now and then an answer takes longer than a lease lasts.
-        let late = fault == 2 && self.random.u8(..10) == 0;
-        self.excuses += usize::from(late);
-        let latency = if late { self.random.u64(0..6_000) } else { self.random.u64(0..20) };
-        self.after(latency, Action::Arrive(n, life, event));
+        if self.falls_asleep(n, id, asked, &effect) {
+            return;
+        }
+        let late = self.faults && self.random.u8(..150) == 0;
+        let latency = if late { self.milliseconds(0..6_000) } else { self.milliseconds(0..20) };
+        let mut answered = Some(patience);
+        if latency >= patience {
+            self.summary.late_calls += 1;
+            let event = failed(&effect, asked).unwrap_or(Event::Checked(Ok(())));
+            patience = patience.min(latency);
+            self.schedule(self.now + patience, Action::Arrive(n, life, event));
+            answered = None;
+        }
+        let call = Action::Call { node: n, life, id, effect, asked, patience: answered.map(|all| all - latency) };
+        self.schedule(self.now + latency, call);
     }
 }
 
-fn answer<T>(fault: u8, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let lost = || StoreError::new(StoreErrorKind::Unavailable, "simulating", "cut");
-    match fault {
-        0 => Err(lost()),
-        1 => {
-            at_once(call)?;
-            Err(lost())
-        }
-        _ => at_once(call),
-    }
+/// What the engine hears of a call of the store that failed.
+pub(super) fn failed(effect: &Effect, asked: Instant) -> Option<Event> {
+    let error = StoreError::new(StoreErrorKind::Unavailable, "simulating", "cut");
+    Some(match effect {
+        Effect::Lease(_) => Event::Leased { asked, answer: Err(error) },
+        Effect::Read(_) => Event::Read(Err(error)),
+        Effect::Settle(_) => Event::Settled(Err(error)),
+        Effect::Promote(_) => Event::Promoted(Err(error)),
+        Effect::Publish(_) | Effect::Check => return None,
+    })
 }
 
 /// The store in memory never waits.

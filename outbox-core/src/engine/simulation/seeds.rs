@@ -32,12 +32,20 @@ impl Seeds {
         }
     }
 
-    /// The same, but a tenth of them, for runs that take long.
+    /// The same, but a tenth of them, and at most five times as many as by default, for runs that take long.
     pub(super) fn a_tenth(default: u64) -> Self {
         match Self::from_environment(10 * default) {
-            Self::Range(range) => Self::Range(range.start..range.start + (range.end - range.start).div_ceil(10)),
+            Self::Range(range) => {
+                let tenth = (range.end - range.start).div_ceil(10);
+                Self::Range(range.start..range.start + tenth.min(5 * default))
+            }
             list @ Self::List(_) => list,
         }
+    }
+
+    /// Whether somebody looks at this one.
+    pub(super) fn is_one(&self) -> bool {
+        matches!(self, Self::Range(range) if range.end - range.start == 1)
     }
 
     fn len(&self) -> usize {

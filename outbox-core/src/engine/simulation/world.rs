@@ -1,42 +1,55 @@
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::nodes::{Node, at_once};
+use uuid::Uuid;
+
+use super::broken::{Broken, Tricks};
+use super::check::Violation;
+use super::facts::Facts;
+use super::nodes::Node;
+use super::queue::Queue;
+use super::repeats::Right;
+use super::summary::Summary;
+use super::writers::Transaction;
 use crate::engine::{Effect, EngineConfig, Event};
-use crate::event::EventId;
 use crate::message::Message;
 use crate::publisher::Outcome;
 use crate::retry::{OnDeath, RetryPolicy, RetryRules};
 use crate::shard::Shard;
-use crate::store::Admin;
-use crate::testing::{MemoryStore, Unsettled};
+use crate::store::SettleRequest;
+use crate::testing::MemoryStore;
+use crate::testing::memory_faults::{Image, Kept};
 
-pub(super) const NODES: usize = 3;
 pub(super) const KEYS: usize = 12;
 /// The last keys stand for unordered events.
 pub(super) const ORDERED: usize = KEYS - 2;
 pub(super) const TOPICS: [&str; 2] = ["steady", "shaky"];
 pub(super) const WINDOW: usize = 20;
-pub(super) const MOST_ATTEMPTS: u32 = 3;
 pub(super) const LEASE: Duration = Duration::from_secs(3);
-/// When all faults end, and how long a run may take.
+/// How long a shard that another should have may wait for its events with the publisher.
+pub(super) const DRAIN: Duration = Duration::from_secs(4);
+/// When all faults end, and how long a run may take from its start.
 pub(super) const HEALED: Duration = Duration::from_secs(30);
 const DRAINED: Duration = Duration::from_secs(120);
+/// When all runs begin, so that they can be compared.
+static BASE: OnceLock<Instant> = OnceLock::new();
 
 /// Something that will happen.
+#[derive(Debug)]
 pub(super) enum Action {
-    /// A call of a node reaches the store.
+    /// A call of a node reaches the store. Nobody waits for its answer any more unless it `answers`.
     Call {
         node: usize,
         life: u64,
+        id: Uuid,
         effect: Effect,
         asked: Instant,
+        patience: Option<Duration>,
     },
     /// Something reaches a node.
     Arrive(usize, u64, Event),
-    /// A message reaches the broker, which may append it, and answers.
+    /// A message reaches the broker, which may append it, and answers after `report`.
     Append {
         node: usize,
         life: u64,
@@ -44,159 +57,140 @@ pub(super) enum Action {
         message: Arc<Message>,
         outcome: Outcome,
         persist: bool,
+        report: u64,
     },
-    /// A node wanted to be woken.
-    Poll(usize, u64),
     /// A writer begins a transaction.
     Write,
-    /// A writer ends it.
-    End {
-        key: usize,
-        transaction: Box<Unsettled>,
-        ids: Vec<EventId>,
-        commit: bool,
-    },
+    /// A writer ends the transaction of this number.
+    End(u64),
     Crash(usize),
     Restart(usize),
-    Pause(usize, Duration),
+    /// A node's process stands still, or its whole machine with its clock.
+    Pause {
+        node: usize,
+        pause: Duration,
+        machine: bool,
+    },
+    /// A node is asked to stop, and ends at the deadline at the latest.
+    Stop(usize, Duration),
     Outage(bool),
-    /// The broker takes messages of a topic and says nothing about them for a while.
-    Silence(Duration),
+    /// The broker takes messages of the topic that is shaky, or of this key, and says nothing about them for a while.
+    Silence(Option<usize>, Duration),
     /// A node loses its way to the broker, or finds it again.
     Cut(usize, bool),
+    /// The database crashes, and is away for so long.
+    CrashDatabase(Duration),
+    /// The tables are copied to another server, which takes over later.
+    Image,
+    FailOver,
     /// An operator requeues keys.
     Requeue,
     /// An operator gives up an event.
     GiveUp,
+    /// What made the broker refuse events is mended.
+    Mend,
+    /// A broken part does something late: see [`Tricks`].
+    Late(usize, u64, SettleRequest),
+    Clean,
 }
 
 /// Everything there is, and what is known about it.
 pub(super) struct World {
     pub(super) random: fastrand::Rng,
-    base: Instant,
+    pub(super) base: Instant,
     pub(super) now: Duration,
-    serial: u64,
-    queue: BinaryHeap<Reverse<(Duration, u64)>>,
-    actions: HashMap<u64, Action>,
+    pub(super) queue: Queue<Action>,
     pub(super) store: MemoryStore,
+    /// When the database, which has just crashed, is back.
+    pub(super) database_back: Duration,
+    /// Deletions that a crash of the database can lose, in the order in which they were committed.
+    pub(super) volatile: VecDeque<(Duration, Kept)>,
+    pub(super) image: Option<Image>,
+    pub(super) failed_over: bool,
     pub(super) nodes: Vec<Node>,
     pub(super) faults: bool,
     pub(super) outage: bool,
     pub(super) silent_until: Duration,
+    pub(super) hung: Option<(usize, Duration)>,
     /// The broker answers at once.
     pub(super) fast: bool,
+    /// The broker takes its time, and refuses many events, which die at once.
+    pub(super) harsh: bool,
     /// The publishers cannot tell whether they reach the broker, and say that they do.
     pub(super) blind: bool,
     pub(super) on_death: OnDeath,
     /// Keys whose aggregate is locked by an open transaction.
-    pub(super) locked: HashSet<usize>,
-    pub(super) open: usize,
+    pub(super) locked: [bool; ORDERED],
+    pub(super) transactions: BTreeMap<u64, Transaction>,
     pub(super) left_to_write: usize,
-    pub(super) key_of: HashMap<EventId, usize>,
-    /// In the order of commits, which is the order that consumers must see.
-    pub(super) committed: BTreeMap<usize, Vec<EventId>>,
-    pub(super) delayed: HashSet<EventId>,
-    pub(super) poison: HashSet<EventId>,
-    pub(super) was_poison: HashSet<EventId>,
-    pub(super) given_up: HashSet<EventId>,
-    /// How often the broker has rejected events since they were staged, or requeued.
-    pub(super) rejections: HashMap<EventId, u32>,
-    pub(super) epochs: BTreeMap<Shard, i64>,
-    pub(super) committed_at: HashMap<EventId, Duration>,
+    pub(super) facts: Facts,
+    pub(super) rights: BTreeMap<Shard, Right>,
+    /// Changes of owners.
+    pub(super) moves: usize,
     /// The broker's log, all partitions as one.
-    pub(super) delivered: Vec<(EventId, usize)>,
-    pub(super) wrongly_dead: usize,
-    /// Events by which nodes may have lost track of what they published.
-    pub(super) excuses: usize,
+    pub(super) delivered: Vec<usize>,
     /// Whether each settle is held against what is pending, which takes long.
     pub(super) audit: bool,
     /// All that the engines wanted, for those who ask.
     pub(super) trace: Option<Vec<String>>,
+    pub(super) violation: Option<Violation>,
+    pub(super) summary: Summary,
+    pub(super) broken: Option<Broken>,
+    pub(super) tricks: Tricks,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, on_death: OnDeath, faults: bool) -> Self {
+    /// So many nodes, or three to five, all well.
+    pub(super) fn new(seed: u64, on_death: OnDeath, nodes: Option<usize>) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let base = *BASE.get_or_init(Instant::now);
+        let nodes = nodes.unwrap_or_else(|| random.usize(3..=5));
+        let nodes: Vec<Node> = (0..nodes).map(|_| Node::new(base, random.u32(980..=1_020))).collect();
         let mut world = Self {
-            random: fastrand::Rng::with_seed(seed),
-            base: Instant::now(),
+            random,
+            base,
             now: Duration::ZERO,
-            serial: 0,
-            queue: BinaryHeap::new(),
-            actions: HashMap::new(),
+            queue: Queue::new(),
             store: MemoryStore::new(8),
-            nodes: (0..NODES).map(|_| Node::default()).collect(),
-            faults,
+            database_back: Duration::ZERO,
+            volatile: VecDeque::new(),
+            image: None,
+            failed_over: false,
+            nodes,
+            faults: false,
             outage: false,
             silent_until: Duration::ZERO,
+            hung: None,
             fast: false,
+            harsh: false,
             blind: false,
             on_death,
-            locked: HashSet::new(),
-            open: 0,
+            locked: [false; ORDERED],
+            transactions: BTreeMap::new(),
             left_to_write: 150,
-            key_of: HashMap::new(),
-            committed: BTreeMap::new(),
-            delayed: HashSet::new(),
-            poison: HashSet::new(),
-            was_poison: HashSet::new(),
-            given_up: HashSet::new(),
-            rejections: HashMap::new(),
-            epochs: BTreeMap::new(),
-            committed_at: HashMap::new(),
+            facts: Facts::default(),
+            rights: BTreeMap::new(),
+            moves: 0,
             delivered: Vec::new(),
-            wrongly_dead: 0,
-            excuses: 0,
             audit: seed % 4 < 2,
             trace: None,
+            violation: None,
+            summary: Summary::default(),
+            broken: None,
+            tricks: Tricks::default(),
         };
-        for node in 0..NODES {
+        for node in 0..world.nodes.len() {
             world.after(0, Action::Restart(node));
         }
         world.after(1, Action::Write);
-        if faults {
-            world.plan_faults();
-        }
         world
-    }
-
-    fn plan_faults(&mut self) {
-        for _ in 0..self.random.usize(0..6) {
-            let (at, node) = (self.random.u64(100..20_000), self.random.usize(0..NODES));
-            let pause = Duration::from_millis(self.random.u64(100..12_000));
-            let action = if self.random.bool() { Action::Crash(node) } else { Action::Pause(node, pause) };
-            self.after(at, action);
-        }
-        if self.random.bool() {
-            let (from, length) = (self.random.u64(0..10_000), self.random.u64(10..8_000));
-            self.after(from, Action::Outage(true));
-            self.after(from + length, Action::Outage(false));
-        }
-        if self.random.u8(..3) == 0 {
-            self.blind = self.random.bool();
-            let (from, length) = (self.random.u64(0..10_000), self.random.u64(1_000..20_000));
-            let node = self.random.usize(0..NODES);
-            self.after(from, Action::Cut(node, true));
-            self.after(from + length, Action::Cut(node, false));
-        }
-        if self.random.u8(..3) == 0 {
-            let (from, length) = (self.random.u64(0..10_000), self.random.u64(1_000..20_000));
-            self.after(from, Action::Silence(Duration::from_millis(length)));
-        }
-        for _ in 0..4 {
-            let at = self.random.u64(1_000..25_000);
-            self.after(at, Action::Requeue);
-        }
-        for _ in 0..self.random.usize(0..3) {
-            let at = self.random.u64(1_000..25_000);
-            self.after(at, Action::GiveUp);
-        }
     }
 
     pub(super) fn config(&self) -> EngineConfig {
         let policy = RetryPolicy::exponential()
-            .base(Duration::from_millis(50))
-            .max_delay(Duration::from_millis(400))
-            .max_attempts(MOST_ATTEMPTS)
+            .base(Duration::from_millis(800))
+            .max_delay(Duration::from_secs(2))
+            .max_attempts(self.most_attempts())
             .on_death(self.on_death);
         EngineConfig {
             batch_size: 8,
@@ -206,7 +200,7 @@ impl World {
             lease: LEASE,
             poll: [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1)],
             settle_delay: Duration::from_millis(5),
-            drain: Duration::from_secs(4),
+            drain: DRAIN,
             pause: (Duration::from_millis(50), Duration::from_millis(500)),
             most_held: 1_000,
             retry: RetryRules::new(policy),
@@ -214,50 +208,67 @@ impl World {
         }
     }
 
+    pub(super) fn most_attempts(&self) -> u32 {
+        if self.harsh { 1 } else { 3 }
+    }
+
     pub(super) fn after(&mut self, milliseconds: u64, action: Action) {
         self.schedule(self.now + Duration::from_millis(milliseconds), action);
     }
 
     pub(super) fn schedule(&mut self, at: Duration, action: Action) {
-        self.serial += 1;
-        self.queue.push(Reverse((at, self.serial)));
-        self.actions.insert(self.serial, action);
-    }
-
-    pub(super) fn instant(&self) -> Instant {
-        self.base + self.now
+        self.queue.push(at, action);
     }
 
     /// Lets everything happen, until all writers are done and nothing is pending.
-    pub(super) fn run(&mut self) {
+    pub(super) fn run(&mut self) -> Result<(), Violation> {
         let end = self.now + DRAINED;
-        while let Some((at, action)) = self.next(end) {
-            self.go_to(at);
-            if at > HEALED && self.left_to_write > 0 {
+        while self.step_before(end) {
+            if self.now > HEALED && self.left_to_write > 0 {
                 self.left_to_write = 0;
                 self.heal();
             }
-            self.step(action);
-            if at > HEALED && self.open == 0 && self.store.is_empty() {
-                return;
+            if let Some(violation) = self.violation.take() {
+                return Err(violation);
+            }
+            if self.now > HEALED && self.transactions.is_empty() && self.store.is_empty() {
+                return self.check();
             }
         }
-        panic!("not drained: {:?}", at_once(self.store.pending(0, 10)));
+        let mut left = Vec::new();
+        self.store.for_each_pending(|seq, event| left.push((seq, event.id)));
+        left.truncate(10);
+        Err(Violation::Stuck(format!("{left:?}")))
     }
 
     /// Lets everything happen until `end`.
     pub(super) fn run_until(&mut self, end: Duration) {
-        while let Some((at, action)) = self.next(end) {
-            self.go_to(at);
-            self.step(action);
-        }
+        while self.step_before(end) {}
         self.go_to(end);
+        assert!(self.violation.is_none(), "{:?}", self.violation);
     }
 
-    fn next(&mut self, end: Duration) -> Option<(Duration, Action)> {
-        let at = self.queue.peek().map(|Reverse((at, _))| *at).filter(|at| *at < end)?;
-        let Reverse((_, serial)) = self.queue.pop()?;
-        Some((at, self.actions.remove(&serial)?))
+    /// Does what comes next, unless that is later. False when there is nothing left to do.
+    fn step_before(&mut self, end: Duration) -> bool {
+        let wakes = self.nodes.iter().enumerate().filter_map(|(n, node)| Some((node.poll_at?, n)));
+        let (at, node) = match (self.queue.next_at(), wakes.min()) {
+            (Some(at), Some((wake, _))) if at <= wake => (at, None),
+            (at, None) => (at.unwrap_or(Duration::MAX), None),
+            (_, Some((wake, node))) => (wake, Some(node)),
+        };
+        if at >= end {
+            return false;
+        }
+        self.go_to(at);
+        match node {
+            Some(node) => self.wake(node),
+            None => {
+                if let Some(action) = self.queue.pop() {
+                    self.step(action);
+                }
+            }
+        }
+        true
     }
 
     fn go_to(&mut self, at: Duration) {
@@ -265,40 +276,55 @@ impl World {
         self.now = at;
     }
 
-    fn heal(&mut self) {
-        (self.faults, self.outage) = (false, false);
-        for node in 0..NODES {
-            self.nodes[node].paused_until = self.now;
-            self.nodes[node].cut = false;
-            self.after(0, Action::Restart(node));
-        }
-    }
-
     fn step(&mut self, action: Action) {
+        match &action {
+            Action::Write | Action::End(_) => {}
+            action => self.note(|| format!("{action:?}")),
+        }
         match action {
             Action::Restart(node) => self.restart(node),
             Action::Crash(node) => self.crash(node),
-            Action::Pause(node, pause) => {
-                self.excuses += 1;
-                self.nodes[node].paused_until = self.now + pause;
-            }
+            Action::Pause { node, pause, machine } => self.pause(node, pause, machine),
+            Action::Stop(node, deadline) => self.stop(node, deadline),
             Action::Outage(outage) => self.outage = outage && self.faults,
-            Action::Silence(length) => self.silent_until = self.now + length,
+            Action::Silence(None, length) => self.silent_until = self.now + length,
+            Action::Silence(Some(key), length) => self.hung = Some((key, self.now + length)),
             Action::Write => self.write(),
-            Action::End { key, transaction, ids, commit } => self.end(key, *transaction, ids, commit),
+            Action::End(transaction) => self.end(transaction),
             Action::Cut(node, cut) => self.nodes[node].cut = cut,
+            Action::CrashDatabase(away) => self.crash_database(away),
+            Action::Image => self.image = Some(self.store.image()),
+            Action::FailOver => self.fail_over(),
             Action::Requeue => self.requeue(),
             Action::GiveUp => self.give_up(),
-            Action::Poll(node, life) => self.poll_if_due(node, life),
-            Action::Arrive(node, life, event) => self.arrive(node, life, Some(event)),
-            Action::Call { node, life, effect, asked } => self.call(node, life, effect, asked),
-            Action::Append { node, life, token, message, outcome, persist } => {
-                if persist {
-                    self.delivered.push((message.id(), self.key_of[&message.id()]));
-                }
-                let latency = self.random.u64(0..30);
-                self.after(latency, Action::Arrive(node, life, Event::Reported(token, outcome)));
+            Action::Mend => self.facts.mend(),
+            Action::Arrive(node, life, event) => self.arrive(node, life, event),
+            Action::Call { node, life, id, effect, asked, patience } => {
+                self.call((node, life, id), effect, asked, patience);
             }
+            Action::Append { node, life, token, message, outcome, persist, report } => {
+                self.append(node, life, &message, persist);
+                self.after(report, Action::Arrive(node, life, Event::Reported(token, outcome)));
+            }
+            Action::Late(node, life, settle) => self.settle_late(node, life, settle),
+            Action::Clean => self.clean_by_age(),
         }
+    }
+
+    /// Something to be read by who looks for the cause of a failure.
+    pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:?} {}", self.now, what()));
+        }
+    }
+
+    /// Prints all of it.
+    #[allow(clippy::print_stderr, reason = "only for who repeats a seed that failed")]
+    pub(super) fn explain(&self) {
+        self.trace.iter().flatten().for_each(|line| eprintln!("{line}"));
+    }
+
+    pub(super) fn violated(&mut self, violation: Violation) {
+        self.violation.get_or_insert(violation);
     }
 }

@@ -1,6 +1,7 @@
 //! Shards go from one processor to another.
 
 use super::*;
+use crate::shard::Shard;
 
 #[test]
 fn a_shard_with_an_event_that_is_never_reported_is_handed_over_in_time() {
@@ -70,4 +71,36 @@ fn who_has_its_share_looks_for_no_more() {
     for node in &rig.nodes {
         assert!(node.lease_rounds <= 12, "{} rounds in a minute", node.lease_rounds);
     }
+}
+
+#[test]
+fn a_shard_that_comes_back_waits_only_for_the_keys_that_are_still_with_the_publisher() {
+    let mut rig = Rig::new(8);
+    let one = rig.start(config());
+    rig.store.commit((0..100).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(one, Event::Woken);
+    let other = rig.start(config());
+    rig.pass(Duration::from_secs(30));
+    assert_eq!((rig.shards(one), rig.shards(other)), (4, 4));
+    let slow = rig.nodes[other].with_publisher[0].1.key().unwrap().to_owned();
+    rig.report(other, |_| true, delivered);
+    let deadline = rig.now + Duration::from_secs(20);
+    rig.handle(other, Event::Stop { deadline });
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(rig.shards(one), 8);
+
+    let beside = |new: &String| Shard::of_key(new, 8) == Shard::of_key(&slow, 8);
+    let new = (0..).map(|n| format!("new-{n}")).find(beside).unwrap();
+    rig.store.commit([event("things", &slow), event("things", &new)]);
+    rig.handle(one, Event::Woken);
+    rig.pass(Duration::from_secs(1));
+    let sent = |rig: &Rig, key: &str| -> Vec<i64> {
+        let of_key = rig.nodes[one].with_publisher.iter().filter(|(_, message)| message.key() == Some(key));
+        of_key.map(|(_, message)| message.seq).collect()
+    };
+    assert_eq!(sent(&rig, &new), [102]);
+    assert_eq!(sent(&rig, &slow).len(), 1, "what is still with the publisher, and nothing behind it");
+    rig.report(one, |message| message.key() == Some(&slow), delivered);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(sent(&rig, &slow), [101]);
 }

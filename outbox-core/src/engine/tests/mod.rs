@@ -1,7 +1,9 @@
 //! The engine against a store in memory, with a publisher and a clock that do what a test says.
 
 mod due;
+mod failover;
 mod handover;
+mod hints;
 mod once;
 mod parts;
 mod slow;
@@ -51,6 +53,8 @@ struct Node {
     lease_rounds: usize,
     /// Calls for leases are never answered.
     leases_hang: bool,
+    /// Settles are answered when the test says so.
+    late_answers: Option<Vec<Event>>,
     /// Settles fail, so many times so far.
     settles_fail: Option<usize>,
 }
@@ -78,6 +82,7 @@ impl Rig {
             reads: Vec::new(),
             lease_rounds: 0,
             leases_hang: false,
+            late_answers: None,
             settles_fail: None,
         });
         self.settle_down();
@@ -156,7 +161,12 @@ impl Rig {
                 node.settles_fail = node.settles_fail.map(|failed| failed + 1);
                 Event::Settled(Err(StoreError::new(StoreErrorKind::Broken, "settling", "permission denied")))
             }
-            Effect::Settle(request) => Event::Settled(at_once(store.settle(request))),
+            Effect::Settle(request) => {
+                let answer = Event::Settled(at_once(store.settle(request)));
+                let Some(late) = &mut node.late_answers else { return node.engine.handle(self.now, answer) };
+                late.push(answer);
+                return;
+            }
             Effect::Promote(leases) => Event::Promoted(at_once(store.promote(node.engine.id, &leases, 100))),
             Effect::Publish(batch) => {
                 node.with_publisher.extend(batch);

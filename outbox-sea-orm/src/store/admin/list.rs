@@ -6,8 +6,8 @@ use outbox_migration::Table;
 use sea_orm::{DbBackend, QueryResult, Value};
 use uuid::Uuid;
 
-use super::super::error::{broken, during};
-use super::super::row::{Cells, body_of, message_of, time};
+use super::super::error::during;
+use super::super::row::{Cells, Read, body_of, message_of, time};
 use super::super::{Inner, query};
 
 const DOING: &str = "listing events";
@@ -15,7 +15,7 @@ const DOING: &str = "listing events";
 impl Inner {
     pub(in super::super) async fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
         let binary = self.opened().await?.binary;
-        let columns = format!("{}, e.errors, e.next_attempt_at - {}", message_of("e"), self.sql.now());
+        let columns = format!("{}, e.errors, {}", message_of("e"), self.sql.until("e.next_attempt_at"));
         let (table, limit) = (&self.sql.event, Value::from(i64::from(limit)));
         let (text, values) = match self.sql.backend {
             // Its only index begins with the shard: some of each, without their payloads, then the first of all.
@@ -51,7 +51,7 @@ impl Inner {
         let mut events = Vec::new();
         for row in rows {
             let mut cells = Cells::new(&row, binary, DOING);
-            let Some(message) = cells.message()? else { continue };
+            let Some(Read { message, .. }) = cells.message()? else { continue };
             events.push(PendingEvent {
                 rejections: cells.rejections()?,
                 retry_in: cells.wait()?,
@@ -75,8 +75,8 @@ impl Inner {
             None => ("", Vec::new()),
         };
         let text = format!(
-            "SELECT t.shard, t.due_at - {}, {} FROM {} t {condition} ORDER BY t.id LIMIT ?",
-            self.sql.now(),
+            "SELECT t.shard, {}, {} FROM {} t {condition} ORDER BY t.id LIMIT ?",
+            self.sql.until("t.due_at"),
             body_of("t"),
             self.sql.scheduled
         );
@@ -173,9 +173,8 @@ fn letter(row: &QueryResult, binary: bool) -> Result<DeadLetter, StoreError> {
         shard: cells.shard()?,
         seq: cells.take()?,
         state: match cells.take::<i16>()? {
-            0 => DeadState::Dead,
             1 => DeadState::Parked,
-            other => return Err(broken(DOING, format!("a dead letter has the state {other}"))),
+            _ => DeadState::Dead,
         },
         attempts: cells.count()?,
         rejections: cells.rejections()?,

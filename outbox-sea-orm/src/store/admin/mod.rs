@@ -13,12 +13,12 @@ use outbox_core::store::{Admin, AdminError, DeadLetter, PendingEvent, ScheduledE
 use super::SeaOrmStore;
 use crate::finish::finish;
 
-// A transaction that is dropped between request and answer leaves its connection in an unknown state, so those run to
-// their end; single statements may be dropped.
+// They run to their end, as the calls of `Store` do.
 #[async_trait]
 impl Admin for SeaOrmStore {
     async fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.0.stats().await
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.stats().await }).await
     }
 
     async fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
@@ -27,19 +27,23 @@ impl Admin for SeaOrmStore {
     }
 
     async fn scheduled(&self, after: Option<EventId>, limit: u32) -> Result<Vec<ScheduledEvent>, StoreError> {
-        self.0.scheduled(after, limit).await
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.scheduled(after, limit).await }).await
     }
 
     async fn dead_letters(&self, after: Option<EventId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
-        self.0.dead_letters(after, limit).await
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.dead_letters(after, limit).await }).await
     }
 
     async fn dead_letter(&self, id: EventId) -> Result<DeadLetter, AdminError> {
-        self.0.dead_letter(id).await?.ok_or(AdminError::NotFound(id))
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.dead_letter(id).await }).await?.ok_or(AdminError::NotFound(id))
     }
 
     async fn parked_keys(&self, after: Option<&OrderKey>, limit: u32) -> Result<Vec<OrderKey>, StoreError> {
-        self.0.parked_keys(after, limit).await
+        let (inner, after) = (Arc::clone(&self.0), after.cloned());
+        finish(async move { inner.parked_keys(after.as_ref(), limit).await }).await
     }
 
     async fn requeue(&self, id: EventId) -> Result<(), AdminError> {
@@ -55,7 +59,9 @@ impl Admin for SeaOrmStore {
     async fn requeue_all(&self, limit: u32) -> Result<u64, StoreError> {
         let mut requeued = 0;
         for _ in 0..limit {
-            let Some((id, key)) = self.0.first_dead().await? else { break };
+            let inner = Arc::clone(&self.0);
+            let first = finish(async move { inner.first_dead().await }).await?;
+            let Some((id, key)) = first else { break };
             requeued += match key {
                 Some(key) => self.requeue_key(&key).await?,
                 None => match self.requeue(id).await {

@@ -13,6 +13,7 @@ use super::super::error::{broken, during};
 use super::super::row::{Cells, body, body_of, number};
 use super::super::settle::{Key, Which, letter};
 use super::super::{Inner, execute, query};
+use crate::failpoint::failpoint;
 
 const REQUEUEING: &str = "requeueing";
 const DELETING: &str = "deleting a dead letter";
@@ -34,7 +35,9 @@ impl Inner {
             return Err(AdminError::KeyParked { id, key });
         }
         self.put_last(&txn, "id = ?", &[Value::from(*id.as_uuid())]).await?;
+        failpoint!("store::requeue::before_commit", REQUEUEING);
         txn.commit().await.map_err(during(REQUEUEING))?;
+        failpoint!("store::requeue::after_commit", REQUEUEING);
         Ok(())
     }
 
@@ -53,7 +56,9 @@ impl Inner {
         } else {
             self.put_last(&txn, condition, &of_key()).await?
         };
+        failpoint!("store::requeue::before_commit", REQUEUEING);
         txn.commit().await.map_err(during(REQUEUEING))?;
+        failpoint!("store::requeue::after_commit", REQUEUEING);
         Ok(count)
     }
 

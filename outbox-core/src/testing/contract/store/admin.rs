@@ -53,7 +53,6 @@ pub async fn requeueing_a_key_that_went_on_puts_it_last(fixture: &dyn Fixture) {
     commit_of(fixture, "b", &["other"]).await;
     let one = Processor::alone(fixture).await;
     let rows = one.read().await;
-    let generation = one.generation(rows[0].message.shard).await;
     // The later one dies first.
     one.settle(&rows[1], dead(1, false)).await;
     one.settle(&rows[0], dead(1, false)).await;
@@ -62,7 +61,6 @@ pub async fn requeueing_a_key_that_went_on_puts_it_last(fixture: &dyn Fixture) {
     let after = one.read().await;
     assert_eq!(bodies(&after), ["3", "1", "2"]);
     assert_eq!(after[1].message.origin, Origin::Requeued);
-    assert_eq!(one.generation(rows[0].message.shard).await, generation, "nothing took an old place");
     let letters = fixture.admin().dead_letters(None, 10).await.unwrap();
     assert_eq!(letters.len(), 1, "another key's stays");
 }

@@ -1,0 +1,174 @@
+//! Which repeats have a cause.
+//!
+//! A repeat is right only if something happened that may have cost somebody the knowledge that this very event was
+//! published: its publisher crashed, or lost the lease, or had to give it up; the broker had it and said that it had
+//! not; the database lost its deletion; an operator put it back. None of these may cost more than the window.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::check::Violation;
+use super::facts::Facts;
+use super::world::{DRAIN, LEASE, WINDOW, World};
+use crate::event::EventId;
+use crate::message::Message;
+use crate::shard::Shard;
+use crate::store::{Fate, Lease, LeaseReply, LeaseRequest, SettleReply, SettleRequest, Settled};
+
+/// An event that the broker has, or will have, and that is not settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    pub(super) index: usize,
+    seq: i64,
+    lease: Lease,
+    sent: Duration,
+}
+
+/// Who has a shard by the database's clock, and until when.
+#[derive(Debug)]
+pub(super) struct Right {
+    owner: Uuid,
+    epoch: i64,
+    until: Duration,
+    /// The last epoch that ended before its time.
+    stolen: Option<i64>,
+}
+
+impl World {
+    /// A node hands an event to its publisher, and the broker will have it.
+    pub(super) fn opened(&mut self, n: usize, message: &Message) {
+        let node = &mut self.nodes[n];
+        let epoch = node.held.get(&message.shard).copied().unwrap_or_default();
+        let lease = Lease { shard: message.shard, epoch };
+        let index = Facts::index(message.id());
+        // A publisher that lets others pass a failure has it twice.
+        node.open.retain(|open| open.seq != message.seq || open.index != index);
+        node.open.push(Open { index, seq: message.seq, lease, sent: self.now });
+        if node.open.len() > WINDOW {
+            let open = node.open.len();
+            self.violated(Violation::Window(format!("{open} events are published and not settled")));
+        }
+    }
+
+    /// All that a node has open may be published again, if its leases may be lost.
+    pub(super) fn excuse(&mut self, n: usize, which: impl Fn(&Open) -> bool) {
+        let gone: Vec<Open> = self.nodes[n].open.extract_if(.., |open| which(open)).collect();
+        for Open { index, lease, .. } in gone {
+            let right = self.rights.get(&lease.shard);
+            if right.is_none_or(|right| right.stolen != Some(lease.epoch)) {
+                self.facts.at(index).may_repeat += 1;
+                self.summary.may_repeat += 1;
+            }
+        }
+    }
+
+    /// The store has written outcomes, or has not because the lease is lost.
+    pub(super) fn note_settled(&mut self, n: usize, request: &SettleRequest, reply: &SettleReply) {
+        for (lane, (_, settled)) in request.lanes.iter().zip(&reply.lanes) {
+            if *settled == Settled::LeaseLost {
+                self.excuse(n, |open| open.lease == lane.lease);
+                continue;
+            }
+            let right = self.rights.get(&lane.lease.shard);
+            if right.is_some_and(|right| right.owner != request.processor || right.epoch != lane.lease.epoch) {
+                self.excuse(n, |open| open.lease == lane.lease);
+            }
+            for change in lane.changes.iter().filter(|change| change.fate == Fate::Delivered) {
+                let index = Facts::index(change.id);
+                self.nodes[n].open.retain(|open| open.index != index || open.seq != change.seq);
+            }
+        }
+    }
+
+    /// An engine has been asked what to do: it may have given up shards with events open, either because somebody else
+    /// has them, or because these had been open for as long as they may.
+    pub(super) fn note_dropped(&mut self, n: usize) {
+        let node = &self.nodes[n];
+        let Some(engine) = &node.engine else { return };
+        let dropped = |open: &Open| engine.lanes.get(&open.lease.shard).is_none_or(|lane| lane.lease != open.lease);
+        let dropped: Vec<Open> = node.open.iter().filter(|open| dropped(open)).copied().collect();
+        for Open { lease, sent, .. } in dropped {
+            let handed_over = self.nodes[n].engine.as_ref().is_some_and(|it| it.leases.releasing.contains(&lease));
+            let right = self.rights.get(&lease.shard);
+            let lost = right.is_none_or(|right| right.owner != self.id_of(n) || right.epoch != lease.epoch);
+            let waited = handed_over && self.now >= sent + DRAIN * 9 / 10;
+            if !waited && !lost && !self.failed_over {
+                self.violated(Violation::GivenUpEarly(format!("node {n} gave up {lease:?}")));
+            }
+            self.excuse(n, |open| open.lease == lease);
+        }
+    }
+
+    /// The store has given out leases.
+    pub(super) fn note_leases(&mut self, n: usize, current: bool, request: &LeaseRequest, reply: &LeaseReply) {
+        let me = request.processor;
+        for lease in &request.release {
+            if let Some(right) = self.rights.get_mut(&lease.shard).filter(|right| right.epoch == lease.epoch) {
+                right.until = self.now;
+            }
+        }
+        let (until, mut lost) = (self.now + LEASE, Vec::new());
+        for Lease { shard, epoch } in &reply.held {
+            let new = Right { owner: me, epoch: *epoch, until, stolen: None };
+            let right = self.rights.entry(*shard).or_insert(new);
+            if right.owner != me || right.epoch != *epoch {
+                self.moves += 1;
+                let stolen = if right.until > self.now { Some(right.epoch) } else { right.stolen };
+                let before = Lease { shard: *shard, epoch: right.epoch };
+                let owner = std::mem::replace(right, Right { owner: me, epoch: *epoch, until, stolen }).owner;
+                lost.push((owner, before));
+            }
+            right.until = until;
+        }
+        for (owner, lease) in lost {
+            if let Some(loser) = (0..self.nodes.len()).find(|node| self.id_of(*node) == owner) {
+                self.excuse(loser, |open| open.lease == lease);
+            }
+        }
+        if request.leaving {
+            self.rights.values_mut().filter(|right| right.owner == me).for_each(|right| right.until = self.now);
+        }
+        if current {
+            self.lost_but(n, &reply.held);
+        }
+    }
+
+    fn lost_but(&mut self, n: usize, held: &[Lease]) {
+        let lost = |open: &Open| !held.contains(&open.lease);
+        self.summary.lost_leases += usize::from(self.nodes[n].open.iter().any(lost));
+        self.excuse(n, lost);
+    }
+
+    /// At the end, some may not have noticed yet that they lost a lease.
+    pub(super) fn excuse_the_last(&mut self) {
+        for n in 0..self.nodes.len() {
+            let held: Vec<Lease> =
+                self.rights.iter().map(|(shard, right)| Lease { shard: *shard, epoch: right.epoch }).collect();
+            self.lost_but(n, &held);
+        }
+    }
+
+    /// Something says that an event may be published again.
+    pub(super) fn may_repeat(&mut self, id: EventId) {
+        self.facts.of(id).may_repeat += 1;
+        self.summary.may_repeat += 1;
+    }
+
+    /// How many times an event was published that had been published before.
+    pub(super) fn repeats(&self) -> usize {
+        self.facts.iter().map(|(_, fact)| fact.delivered.saturating_sub(1) as usize).sum()
+    }
+
+    pub(super) fn forget_rights(&mut self) {
+        self.rights.clear();
+    }
+
+    fn id_of(&self, n: usize) -> Uuid {
+        self.nodes[n].engine.as_ref().map_or(Uuid::nil(), |engine| engine.id)
+    }
+
+    pub(super) fn is_owner(&self, n: usize, shard: Shard) -> bool {
+        self.store.owner(shard).is_some_and(|(owner, _)| owner == self.id_of(n))
+    }
+}

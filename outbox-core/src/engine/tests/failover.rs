@@ -1,0 +1,67 @@
+//! Another server takes over that has not heard of the last events, and gives out their numbers again.
+
+use super::*;
+
+/// An event that is with the publisher, and is gone with the old server; and two of another key, the first of which has
+/// its number now.
+fn taken_over(rig: &mut Rig) -> (usize, [EventId; 3]) {
+    let events = [event("things", "old"), event("things", "new"), event("things", "new")];
+    let ids = events.each_ref().map(|event| event.id);
+    let [old, first, second] = events;
+    let image = rig.store.image();
+    rig.store.commit([old]);
+    let one = rig.start(config());
+    assert_eq!(with_publisher(rig, one), [ids[0]]);
+    rig.store.fail_over(image);
+    rig.store.commit([first, second]);
+    rig.handle(one, Event::Woken);
+    rig.pass(LEASE);
+    (one, ids)
+}
+
+fn with_publisher(rig: &Rig, n: usize) -> Vec<EventId> {
+    rig.nodes[n].with_publisher.iter().map(|(_, message)| message.id()).collect()
+}
+
+#[test]
+fn an_event_under_an_old_number_waits_for_the_old_one_and_its_key_with_it() {
+    let mut rig = Rig::new(1);
+    let (one, [old, first, second]) = taken_over(&mut rig);
+    assert_eq!(with_publisher(&rig, one), [old], "nothing of the new key passes");
+    rig.report(one, |_| true, delivered);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(with_publisher(&rig, one), [first, second]);
+    rig.report(one, |_| true, delivered);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.store.pending_count(), 0);
+}
+
+#[test]
+fn an_event_under_the_number_of_a_rejected_one_is_not_forgotten() {
+    let mut rig = Rig::new(1);
+    let (one, [_, first, second]) = taken_over(&mut rig);
+    rig.report(one, |_| true, || Outcome::Failed(PublishError::rejected("poison")));
+    rig.pass(Duration::from_secs(2));
+    assert_eq!(with_publisher(&rig, one), [first, second]);
+}
+
+#[test]
+fn a_deletion_that_was_lost_before_its_answer_came_is_noticed() {
+    let mut rig = Rig::new(1);
+    let one = rig.start(config());
+    rig.nodes[one].late_answers = Some(Vec::new());
+    rig.store.commit([event("things", "key")]);
+    rig.handle(one, Event::Woken);
+    let image = rig.store.image();
+    assert_eq!(rig.report(one, |_| true, delivered), 1);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.store.pending_count(), 0);
+    rig.store.fail_over(image);
+    rig.handle(one, Event::Woken);
+    rig.pass(Duration::from_secs(1));
+    for answer in rig.nodes[one].late_answers.take().unwrap() {
+        rig.handle(one, answer);
+    }
+    rig.pass(LEASE);
+    assert_eq!(with_publisher(&rig, one).len(), 1, "it is there again, and so is published again");
+}

@@ -1,0 +1,58 @@
+//! A hint may come before what it is about can be seen: one look is not enough.
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// So rarely that only hints can be the reason for a look.
+fn hardly_polling() -> EngineConfig {
+    EngineConfig { poll: [HOUR; 3], lease: 10 * HOUR, ..config() }
+}
+
+/// Nothing is seen at the hint; it is there so much later.
+fn found_after(late: Duration) -> Duration {
+    let mut rig = Rig::new(1);
+    let node = rig.start(hardly_polling());
+    rig.pass(Duration::from_secs(1));
+    rig.handle(node, Event::Woken);
+    let hinted = rig.now;
+    rig.pass(late);
+    rig.store.commit([event("things", "a")]);
+    while rig.nodes[node].with_publisher.is_empty() {
+        rig.pass(Duration::from_millis(1));
+        assert!(rig.now - hinted < HOUR / 2, "{late:?} after its hint, nobody looks for the event");
+    }
+    rig.now - hinted
+}
+
+#[test]
+fn an_event_that_is_late_is_found_within_twice_as_long() {
+    for late in [1, 9, 11, 30, 100, 1_000, 20_000, 300_000].map(Duration::from_millis) {
+        let found = found_after(late);
+        assert!(found <= 2 * late + Duration::from_millis(12), "{late:?} late, found after {found:?}");
+    }
+}
+
+#[test]
+fn a_scheduled_event_that_is_late_is_found_too() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(hardly_polling());
+    rig.pass(Duration::from_secs(1));
+    rig.handle(node, Event::Woken);
+    rig.pass(Duration::from_secs(2));
+    rig.store.commit([Envelope { delay: Some(Duration::from_secs(60)), ..event("things", "a") }]);
+    rig.pass(Duration::from_secs(64));
+    assert_eq!(rig.nodes[node].with_publisher.len(), 1);
+}
+
+#[test]
+fn looking_again_ends() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(hardly_polling());
+    rig.pass(Duration::from_secs(1));
+    let reads = rig.nodes[node].reads.len();
+    rig.handle(node, Event::Woken);
+    rig.pass(HOUR / 2);
+    let reads = rig.nodes[node].reads.len() - reads;
+    assert!(reads <= 2 * 20, "{reads} reads for one hint");
+}
