@@ -44,7 +44,7 @@ pub use event::{
 };
 pub use message::{Message, Origin};
 pub use processor::{Processor, ProcessorHandle};
-pub use publisher::{Delivery, Outcome, PublishError, PublishErrorKind, Publisher, Receipt};
+pub use publisher::{Delivery, Outcome, Partition, PublishError, PublishErrorKind, Publisher, Receipt};
 pub use publisher::{FnPublisher, LogPublisher, MemoryPublisher, NoopPublisher, Router, publish_fn, publish_with};
 pub use retry::{OnDeath, RetryPolicy};
 pub use shard::Shard;

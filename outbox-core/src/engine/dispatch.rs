@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::destination::Destination;
 use super::key::{Key, Progress};
 use super::{Effect, Engine};
 use crate::message::Message;
@@ -19,6 +20,7 @@ pub(super) struct Flight {
     /// Which of the shard's lanes sent it.
     pub(super) lane: u64,
     pub(super) key: Key,
+    destination: Destination,
     message: Arc<Message>,
 }
 
@@ -43,7 +45,7 @@ impl Engine {
     fn next_batch(&mut self, now: Instant, size: usize) -> Vec<(u64, Arc<Message>)> {
         let mut batch = Vec::new();
         let mut last = self.last_topic.clone();
-        for topic in self.topics.with_ready(&self.last_topic) {
+        for topic in self.topics.with_ready(self.last_topic.as_ref()) {
             while batch.len() < size && self.once_left > 0 {
                 let Some((shard, key, share)) = self.topics.next_ready(now, &topic, &self.window) else { break };
                 let most = share.min(size - batch.len()).min(self.once_left);
@@ -54,10 +56,10 @@ impl Engine {
                 }
             }
             if batch.len() >= size {
-                self.last_topic = topic;
+                self.last_topic = Some(topic);
                 break;
             }
-            last = topic;
+            last = Some(topic);
         }
         batch
     }
@@ -67,7 +69,7 @@ impl Engine {
         &mut self,
         now: Instant,
         batch: &mut Vec<(u64, Arc<Message>)>,
-        topic: &str,
+        topic: &Destination,
         (shard, key): (Shard, Key),
         most: usize,
     ) -> bool {
@@ -88,7 +90,8 @@ impl Engine {
         };
         lane.send(now, &key, take, |message| {
             topics.sent(topic);
-            flights.insert(*token, Flight { shard, lane: serial, key: key.clone(), message: Arc::clone(&message) });
+            let (key, destination) = (key.clone(), topic.clone());
+            flights.insert(*token, Flight { shard, lane: serial, key, destination, message: Arc::clone(&message) });
             batch.push((*token, message));
             *token += 1;
         });
@@ -101,11 +104,10 @@ impl Engine {
     }
 
     pub(super) fn reported(&mut self, now: Instant, token: u64, outcome: Outcome) {
-        let Some(Flight { shard, lane, key, message }) = self.flights.remove(&token) else { return };
-        let topic = message.envelope.topic.as_str();
+        let Some(Flight { shard, lane, key, destination, message }) = self.flights.remove(&token) else { return };
         self.window.reported(message.size());
-        self.topics.reported(topic);
-        self.judge_topic(now, topic, &outcome);
+        self.topics.reported(&destination);
+        self.judge_topic(now, &destination, &outcome);
         self.judge_reach(now, &outcome);
         let Some(lane) = self.lanes.get_mut(&shard).filter(|now| now.serial == lane) else {
             self.window.give_back(1);
@@ -116,18 +118,19 @@ impl Engine {
             Progress::Waiting => {}
             Progress::Complete => {
                 if lane.is_ready(&key) {
-                    self.topics.ready(topic, shard, key);
+                    let destination = lane.destination(&key).unwrap_or(&destination);
+                    self.topics.ready(destination, shard, key);
                 }
             }
             Progress::Broken { rest, outcome } => {
                 self.window.give_back(rest.len());
-                self.broken(now, shard, key, rest, outcome);
+                self.broken(now, shard, (key, &destination), rest, outcome);
             }
         }
     }
 
     /// What an outcome says about the topic.
-    fn judge_topic(&mut self, now: Instant, topic: &str, outcome: &Outcome) {
+    fn judge_topic(&mut self, now: Instant, topic: &Destination, outcome: &Outcome) {
         match outcome {
             Outcome::Withheld => {}
             Outcome::Failed(error) if error.kind() != PublishErrorKind::Rejected => {
@@ -135,16 +138,16 @@ impl Engine {
                 let cause = error.summary();
                 let wait = error.retry_after();
                 if self.topics.fails(now, topic, cause, wait, random) {
-                    tracing::warn!(topic, error = %error.summary(), "a topic does not work; its events wait");
+                    tracing::warn!(%topic, error = %error.summary(), "a topic does not work; its events wait");
                     for lane in self.lanes.values_mut() {
-                        lane.hold_topic(topic, &[]);
+                        lane.hold_topic(topic);
                     }
                 }
             }
             Outcome::Failed(_) => self.topics.says_nothing(now, topic),
             Outcome::Delivered => {
                 if self.topics.works(topic) {
-                    tracing::info!(topic, "a topic works again");
+                    tracing::info!(%topic, "a topic works again");
                     self.reading.wanted = true;
                 }
             }
@@ -152,22 +155,28 @@ impl Engine {
     }
 
     /// The first of `rest` was not delivered, and no later one of its key may be.
-    fn broken(&mut self, now: Instant, shard: Shard, key: Key, rest: Vec<Arc<Message>>, outcome: Outcome) {
+    fn broken(
+        &mut self,
+        now: Instant,
+        shard: Shard,
+        (key, destination): (Key, &Destination),
+        rest: Vec<Arc<Message>>,
+        outcome: Outcome,
+    ) {
         let Some(first) = rest.first().map(Arc::clone) else { return };
-        let topic = first.envelope.topic.as_str();
         let fate = match outcome {
             Outcome::Failed(error) if error.kind() == PublishErrorKind::Rejected => Some(self.judge(&first, &error)),
             _ => None,
         };
-        let flows = self.topics.flows(topic);
+        let flows = self.topics.flows(destination);
         let Some(lane) = self.lanes.get_mut(&shard) else { return };
         if let Some(fate) = fate {
             lane.reject(key, &rest, fate);
             self.settling.urgent = true;
         } else if !flows {
-            lane.hold_topic(topic, &rest);
-        } else if lane.put_back(&key, rest) {
-            self.topics.ready(topic, shard, key);
+            lane.hold_rest(destination, &key, &rest);
+        } else if lane.put_back(&key, destination, rest) {
+            self.topics.ready(destination, shard, key);
         } else {
             lane.hold_back(&key, now + WITHHELD);
         }

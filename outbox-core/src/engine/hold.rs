@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
+use super::destination::Destination;
 use super::key::Key;
 use crate::store::Revisit;
 
@@ -16,7 +17,7 @@ pub(super) struct Holds {
     keys: HashMap<Key, KeyHold>,
     due: BTreeMap<(Instant, u64), Key>,
     serial: u64,
-    topics: BTreeMap<String, i64>,
+    topics: BTreeMap<Destination, i64>,
     pass: Option<Pass>,
 }
 
@@ -35,11 +36,11 @@ struct KeyHold {
 struct Pass {
     cursor: i64,
     keys: BTreeSet<Key>,
-    topics: BTreeSet<String>,
+    topics: BTreeSet<Destination>,
     /// Topics seen behind the position: look again from here.
-    again: BTreeMap<String, i64>,
+    again: BTreeMap<Destination, i64>,
     /// The topic of the pass, when it may send just one event, to find out whether it works.
-    probe: Option<String>,
+    probe: Option<Destination>,
 }
 
 impl Holds {
@@ -60,17 +61,14 @@ impl Holds {
     }
 
     /// The same for a row that the pass found, which can belong to others than the pass looks for.
-    pub(super) fn covers_revisited(&mut self, key: &Key, topic: &str, seq: i64) -> bool {
-        if let Some(from) = self.topics.get_mut(topic) {
-            match self.pass.as_ref().filter(|pass| pass.topics.contains(topic)) {
-                // Earlier events of the topic had to be left for the next pass, so this one must be too.
-                Some(pass) if pass.again.contains_key(topic) => return true,
-                Some(_) => {}
-                None => {
-                    *from = seq.min(*from);
-                    return true;
-                }
-            }
+    pub(super) fn covers_revisited(&mut self, key: &Key, topic: &Destination, seq: i64) -> bool {
+        // Where earlier events had to be left for the next pass, this one must be too.
+        let lets_go = |held: &Destination| {
+            self.pass.as_ref().is_some_and(|pass| pass.topics.contains(held) && !pass.again.contains_key(held))
+        };
+        if self.topics.keys().any(|held| concerns(held, key, topic) && !lets_go(held)) {
+            self.hold_revisited(topic, seq);
+            return true;
         }
         let Some(hold) = self.keys.get_mut(key) else { return false };
         if hold.in_pass {
@@ -82,8 +80,8 @@ impl Holds {
     }
 
     /// Whether the pass is looking for one event of this topic, to find out whether it works.
-    pub(super) fn is_probing(&self, topic: &str) -> bool {
-        self.pass.as_ref().is_some_and(|pass| pass.probe.as_deref() == Some(topic))
+    pub(super) fn is_probing(&self, topic: &Destination) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.probe.as_ref() == Some(topic))
     }
 
     /// Whether the pass is such a search at all.
@@ -91,27 +89,27 @@ impl Holds {
         self.pass.as_ref().is_some_and(|pass| pass.probe.is_some())
     }
 
-    /// Whether a topic is held.
-    pub(super) fn has_topic(&self, topic: &str) -> bool {
+    /// Whether a topic, or this part of it, is held.
+    pub(super) fn has_topic(&self, topic: &Destination) -> bool {
         self.topics.contains_key(topic)
     }
 
     /// Whether rows of a topic, met outside the pass, must be passed over although the topic works again.
-    pub(super) fn covers_topic(&mut self, topic: &str, seq: i64) -> bool {
-        if !self.topics.contains_key(topic) {
-            return false;
+    pub(super) fn covers_topic(&mut self, key: &Key, topic: &Destination, seq: i64) -> bool {
+        let covered = self.topics.keys().any(|held| concerns(held, key, topic));
+        if covered {
+            self.hold_topic(topic, seq);
         }
-        self.hold_topic(topic, seq);
-        true
+        covered
     }
 
     /// Passes over a row of a topic that does not work.
-    pub(super) fn hold_topic(&mut self, topic: &str, seq: i64) {
+    pub(super) fn hold_topic(&mut self, topic: &Destination, seq: i64) {
         if let Some(pass) = &mut self.pass
             && pass.topics.contains(topic)
         {
             if seq < pass.cursor {
-                let again = pass.again.entry(topic.to_owned()).or_insert(seq);
+                let again = pass.again.entry(topic.clone()).or_insert(seq);
                 *again = seq.min(*again);
             }
             return;
@@ -119,15 +117,15 @@ impl Holds {
         if let Some(from) = self.topics.get_mut(topic) {
             *from = seq.min(*from);
         } else {
-            self.topics.insert(topic.to_owned(), seq);
+            self.topics.insert(topic.clone(), seq);
         }
     }
 
     /// Passes over a row that the pass found, because its topic does not work.
-    pub(super) fn hold_revisited(&mut self, topic: &str, seq: i64) {
+    pub(super) fn hold_revisited(&mut self, topic: &Destination, seq: i64) {
         match self.pass.as_mut().filter(|pass| pass.topics.contains(topic)) {
             Some(pass) => {
-                let again = pass.again.entry(topic.to_owned()).or_insert(seq);
+                let again = pass.again.entry(topic.clone()).or_insert(seq);
                 *again = seq.min(*again);
             }
             None => self.hold_topic(topic, seq),
@@ -164,10 +162,10 @@ impl Holds {
     }
 
     /// Whether there is something to look for now. `flows` tells which topics work.
-    pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&str) -> bool) -> bool {
+    pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&Destination) -> bool) -> bool {
         self.pass.is_some()
             || self.next_due().is_some_and(|due| due <= now)
-            || self.topics.keys().any(|topic| flows(topic))
+            || self.topics.keys().any(|topic| self.may_pass(topic, &flows))
     }
 
     /// The next part of the walk up to `to`, begun if need be. `probe` is a topic that may try one event.
@@ -175,8 +173,8 @@ impl Holds {
         &mut self,
         now: Instant,
         to: i64,
-        flows: impl Fn(&str) -> bool,
-        probe: Option<&str>,
+        flows: impl Fn(&Destination) -> bool,
+        probe: Option<&Destination>,
     ) -> Option<Revisit> {
         if self.pass.is_none() {
             self.pass = self.begin(now, flows, probe);
@@ -190,7 +188,8 @@ impl Holds {
             }
         }
         revisit.keys.dedup();
-        revisit.topics.extend(pass.topics.iter().cloned());
+        revisit.topics.extend(pass.topics.iter().map(|destination| destination.topic().to_owned()));
+        revisit.topics.dedup();
         Some(revisit)
     }
 
@@ -199,8 +198,8 @@ impl Holds {
         &mut self,
         now: Instant,
         cursor: Option<i64>,
-        flows: impl Fn(&str) -> bool,
-    ) -> Option<String> {
+        flows: impl Fn(&Destination) -> bool,
+    ) -> Option<Destination> {
         if let Some(cursor) = cursor {
             if let Some(pass) = &mut self.pass {
                 pass.cursor = cursor;
@@ -217,7 +216,7 @@ impl Holds {
         }
         for topic in pass.topics {
             let again = pass.again.remove(&topic);
-            let kept = !flows(&topic) || pass.probe.as_deref() == Some(&topic);
+            let kept = !flows(&topic) || pass.probe.as_ref() == Some(&topic);
             let from = if kept { self.topics.get(&topic).copied() } else { None };
             match from.into_iter().chain(again).min() {
                 Some(from) => self.topics.insert(topic, from),
@@ -227,7 +226,20 @@ impl Holds {
         pass.probe
     }
 
-    fn begin(&mut self, now: Instant, flows: impl Fn(&str) -> bool, probe: Option<&str>) -> Option<Pass> {
+    /// Whether a pass could let events of this destination go. Where events are held under different divisions of their
+    /// topic, nobody knows which keys they share, and all of them go together.
+    fn may_pass(&self, topic: &Destination, flows: impl Fn(&Destination) -> bool) -> bool {
+        let divided = self.topics.keys().any(|held| held.may_share_keys(topic));
+        let concerned = |held: &&Destination| held.topic() == topic.topic();
+        flows(topic) && (!divided || self.topics.keys().filter(concerned).all(flows))
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        flows: impl Fn(&Destination) -> bool,
+        probe: Option<&Destination>,
+    ) -> Option<Pass> {
         if let Some((topic, from)) = probe.and_then(|topic| self.topics.get_key_value(topic)) {
             // A probe walks alone: it takes one event and leaves everything else of the topic where it is.
             let topics = BTreeSet::from([topic.clone()]);
@@ -249,7 +261,7 @@ impl Holds {
         }
         let mut topics = BTreeSet::new();
         for (topic, from) in &self.topics {
-            if flows(topic) {
+            if self.may_pass(topic, &flows) {
                 cursor = cursor.min(*from);
                 topics.insert(topic.clone());
             }
@@ -257,6 +269,11 @@ impl Holds {
         let found = !keys.is_empty() || !topics.is_empty();
         found.then_some(Pass { cursor, keys, topics, again: BTreeMap::new(), probe: None })
     }
+}
+
+/// Whether an event may have to wait for what is `held`: for events of its own destination, and for those of its key.
+fn concerns(held: &Destination, key: &Key, destination: &Destination) -> bool {
+    held == destination || (matches!(key, Key::Ordered(_)) && held.may_share_keys(destination))
 }
 
 #[cfg(test)]
@@ -268,13 +285,14 @@ mod tests {
     fn what_comes_to_light_behind_a_pass_keeps_later_events_of_its_key_back() {
         let (mut holds, now) = (Holds::default(), Instant::now());
         let key = Key::Ordered(OrderKey { topic: "things".to_owned(), key: "a".to_owned() });
+        let things = Destination::whole("things");
         holds.hold_key(key.clone(), 10);
         holds.release_key(&key, now);
         assert_eq!(holds.revisit(now, 100, |_| true, None).map(|pass| pass.from), Some(10));
         assert_eq!(holds.advance(now, Some(50), |_| true), None);
-        assert!(!holds.covers_revisited(&key, "things", 60), "the pass has come for it");
+        assert!(!holds.covers_revisited(&key, &things, 60), "the pass has come for it");
         assert!(holds.covers_key(&key, 30), "committed late, and the pass is beyond it");
-        assert!(holds.covers_revisited(&key, "things", 60), "not before the other");
+        assert!(holds.covers_revisited(&key, &things, 60), "not before the other");
         assert_eq!(holds.advance(now, None, |_| true), None);
         let next = holds.revisit(now, 100, |_| true, None).unwrap();
         assert_eq!((next.from, next.keys), (30, vec!["a".to_owned()]));

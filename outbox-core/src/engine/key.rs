@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::destination::Destination;
 use crate::event::OrderKey;
 use crate::message::Message;
 use crate::publisher::Outcome;
@@ -26,6 +27,7 @@ pub(super) const SLOW: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     queue: VecDeque<Arc<Message>>,
+    destination: Option<Destination>,
     flight: VecDeque<Sent>,
     unreported: usize,
     /// Since when what is queued first has waited for what is with the publisher, or else for room.
@@ -73,7 +75,8 @@ impl Stream {
     }
 
     /// Adds an event in the order of numbers. A writer that commits late can come between others.
-    pub(super) fn enqueue(&mut self, message: Arc<Message>) {
+    pub(super) fn enqueue(&mut self, message: Arc<Message>, destination: Destination) {
+        self.destination = Some(destination);
         let behind = self.queue.iter().rposition(|queued| queued.seq < message.seq);
         self.queue.insert(behind.map_or(0, |at| at + 1), message);
     }
@@ -91,9 +94,9 @@ impl Stream {
         self.queue.front().map(|message| message.size())
     }
 
-    /// The topic of what is queued; an unordered event and every order key have exactly one.
-    pub(super) fn topic(&self) -> Option<&str> {
-        self.queue.front().map(|message| message.envelope.topic.as_str())
+    /// Where what is queued goes; an unordered event and every order key have exactly one destination at a time.
+    pub(super) fn destination(&self) -> Option<&Destination> {
+        self.destination.as_ref()
     }
 
     /// When what is queued will have waited for long.
@@ -107,7 +110,8 @@ impl Stream {
     }
 
     /// Puts events that came back unsent in front of the queue again.
-    pub(super) fn put_back(&mut self, rest: Vec<Arc<Message>>) {
+    pub(super) fn put_back(&mut self, rest: Vec<Arc<Message>>, destination: &Destination) {
+        self.destination.get_or_insert_with(|| destination.clone());
         for message in rest.into_iter().rev() {
             self.queue.push_front(message);
         }

@@ -4,6 +4,7 @@
 //! clock, no source of chance but its seed, and does no I/O, so that a run can be replayed exactly. The processor is
 //! the thin shell that carries effects out.
 
+mod destination;
 mod dispatch;
 mod hold;
 mod key;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use self::destination::Destination;
 use self::dispatch::Flight;
 use self::key::Key;
 use self::lane::Lane;
@@ -36,7 +38,7 @@ use self::reach::Standing;
 use self::topics::Topics;
 use self::window::Window;
 use crate::message::Message;
-use crate::publisher::{Outcome, PublishError};
+use crate::publisher::{Outcome, Partition, PublishError};
 use crate::retry::RetryRules;
 use crate::shard::Shard;
 use crate::store::{
@@ -170,7 +172,7 @@ pub struct Engine {
     flights: HashMap<u64, Flight>,
     next_token: u64,
     calls: usize,
-    last_topic: String,
+    last_topic: Option<Destination>,
     topics: Topics,
     standing: Standing,
     window: Window,
@@ -197,8 +199,8 @@ impl Engine {
             flights: HashMap::new(),
             next_token: 0,
             calls: 0,
-            last_topic: String::new(),
-            topics: Topics::new(config.pause),
+            last_topic: None,
+            topics: Topics::new(config.pause, Box::new(|_| None)),
             standing: Standing::new(config.lease),
             window: Window::new(config.window, config.window_bytes),
             leases: Leases::new(now, config.lease),
@@ -210,6 +212,13 @@ impl Engine {
             counts: Counts::default(),
             config,
         }
+    }
+
+    /// Tells it where in their topics messages go, so that a part of a topic that does not work holds up no other.
+    #[must_use]
+    pub fn with_partitions(self, partition_of: impl Fn(&Message) -> Option<Partition> + Send + Sync + 'static) -> Self {
+        let topics = Topics::new(self.config.pause, Box::new(partition_of));
+        Self { topics, ..self }
     }
 
     /// Takes note of what happened.
@@ -301,7 +310,7 @@ impl Engine {
         if self.config.once.is_none() || self.stop.is_some() || !self.leases.is_settled() {
             return;
         }
-        let flows = |topic: &str| self.topics.flows(topic);
+        let flows = |destination: &Destination| self.topics.flows(destination);
         let saturated = self.is_saturated();
         let quiet = |lane: &Lane| {
             let hungry = lane.hungry && (!saturated || lane.can_forget());
@@ -322,16 +331,16 @@ impl Engine {
 
     fn tick_topics(&mut self, now: Instant) {
         let lanes = &self.lanes;
-        let holders = |topic: &str| {
+        let holders = |destination: &Destination| {
             lanes
                 .values()
-                .filter(|lane| !lane.draining && lane.holds.has_topic(topic))
+                .filter(|lane| !lane.draining && lane.holds.has_topic(destination))
                 .map(|lane| lane.lease.shard)
                 .collect()
         };
-        for topic in self.topics.tick(now, holders) {
+        for destination in self.topics.tick(now, holders) {
             for lane in self.lanes.values_mut() {
-                lane.hold_topic(&topic, &[]);
+                lane.hold_topic(&destination);
             }
         }
     }

@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use super::destination::Destination;
 use super::key::SLOW;
 use super::lane::Lane;
 use super::{Call, Engine, StoreError};
@@ -123,7 +124,7 @@ impl Engine {
         }
         let topics = &self.topics;
         let going = self.lanes.values_mut().filter(|lane| !lane.draining);
-        let next = going.filter_map(|lane| lane.make_room(now, |topic| topics.flows(topic))).min();
+        let next = going.filter_map(|lane| lane.make_room(now, |destination| topics.flows(destination))).min();
         // Not for every key on its own.
         self.reading.slow_at = Some(next.map_or(now + SLOW, |at| at.max(now + SLOW / 4)));
         let lanes = &self.lanes;
@@ -147,7 +148,7 @@ impl Engine {
     }
 
     fn read_wanted(&self, now: Instant) -> bool {
-        let flows = |topic: &str| self.topics.flows(topic);
+        let flows = |destination: &Destination| self.topics.flows(destination);
         let saturated = self.is_saturated();
         self.reading.wanted
             || self.reading.left > 0

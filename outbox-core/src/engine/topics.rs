@@ -1,21 +1,24 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::destination::{Destination, Directory, PartitionOf};
 use super::key::Key;
 use super::window::Window;
+use crate::message::Message;
 use crate::shard::Shard;
 
 /// How long a topic may be silent that has used up its share of the window, before nothing waits behind it any more.
 const STALL: Duration = Duration::from_secs(2);
 /// How long a probe may take to find an event to send.
 const PROBE: Duration = Duration::from_secs(10);
-/// Topics that are remembered although nothing is under way for them.
+/// Destinations that are remembered although nothing is under way for them.
 const REMEMBERED: usize = 1_000;
 
-/// Destinations: what waits for them, what they may take of the window, and whether they work.
+/// Topics and their parts: what waits for them, what they may take of the window, and whether they work.
 #[derive(Debug)]
 pub(super) struct Topics {
-    topics: BTreeMap<String, Topic>,
+    topics: BTreeMap<Destination, Topic>,
+    directory: Directory,
     pause: (Duration, Duration),
 }
 
@@ -41,23 +44,28 @@ enum Breaker {
 
 impl Topics {
     /// `pause` is the first and the longest time for which a topic is left alone.
-    pub(super) fn new(pause: (Duration, Duration)) -> Self {
-        Self { topics: BTreeMap::new(), pause }
+    pub(super) fn new(pause: (Duration, Duration), partition_of: Box<PartitionOf>) -> Self {
+        Self { topics: BTreeMap::new(), directory: Directory::new(partition_of), pause }
+    }
+
+    /// Where a message goes.
+    pub(super) fn find(&mut self, message: &Message) -> Destination {
+        self.directory.find(message)
     }
 
     /// Whether events of the topic can be sent, as far as is known.
-    pub(super) fn flows(&self, topic: &str) -> bool {
+    pub(super) fn flows(&self, topic: &Destination) -> bool {
         self.topics.get(topic).is_none_or(|topic| matches!(topic.breaker, Breaker::Closed) && !topic.stalled)
     }
 
     /// The topic for which this shard is to find one event to try.
-    pub(super) fn probe_of(&self, shard: Shard) -> Option<&str> {
+    pub(super) fn probe_of(&self, shard: Shard) -> Option<&Destination> {
         let wanted = |topic: &Topic| matches!(&topic.breaker, Breaker::HalfOpen { shard: chosen, admitted: false, .. } if *chosen == shard);
-        self.topics.iter().find(|(_, topic)| wanted(topic)).map(|(name, _)| name.as_str())
+        self.topics.iter().find(|(_, topic)| wanted(topic)).map(|(name, _)| name)
     }
 
     /// Whether this event of a topic that does not work may be the one to try.
-    pub(super) fn admit_probe(&mut self, topic: &str, shard: Shard) -> bool {
+    pub(super) fn admit_probe(&mut self, topic: &Destination, shard: Shard) -> bool {
         match self.topics.get_mut(topic).map(|topic| &mut topic.breaker) {
             Some(Breaker::HalfOpen { shard: chosen, admitted, .. }) if *chosen == shard && !*admitted => {
                 *admitted = true;
@@ -68,7 +76,7 @@ impl Topics {
     }
 
     /// The event that was admitted cannot be sent now.
-    pub(super) fn probe_lost(&mut self, topic: &str, shard: Shard) {
+    pub(super) fn probe_lost(&mut self, topic: &Destination, shard: Shard) {
         if let Some(Breaker::HalfOpen { shard: chosen, admitted, .. }) =
             self.topics.get_mut(topic).map(|topic| &mut topic.breaker)
             && *chosen == shard
@@ -78,7 +86,7 @@ impl Topics {
     }
 
     /// The shard has been searched; unless an event was admitted, another shard must be.
-    pub(super) fn probe_not_found(&mut self, topic: &str, shard: Shard) {
+    pub(super) fn probe_not_found(&mut self, topic: &Destination, shard: Shard) {
         if let Some(Breaker::HalfOpen { shard: chosen, admitted: false, tried, .. }) =
             self.topics.get_mut(topic).map(|topic| &mut topic.breaker)
             && *chosen == shard
@@ -99,12 +107,17 @@ impl Topics {
     }
 
     /// A key has events to send.
-    pub(super) fn ready(&mut self, topic: &str, shard: Shard, key: Key) {
+    pub(super) fn ready(&mut self, topic: &Destination, shard: Shard, key: Key) {
         self.entry(topic).ready.push_back((shard, key));
     }
 
     /// The next key of a topic that may be tried, and how many of its events.
-    pub(super) fn next_ready(&mut self, now: Instant, name: &str, window: &Window) -> Option<(Shard, Key, usize)> {
+    pub(super) fn next_ready(
+        &mut self,
+        now: Instant,
+        name: &Destination,
+        window: &Window,
+    ) -> Option<(Shard, Key, usize)> {
         let topic = self.topics.get_mut(name)?;
         let most = match topic.breaker {
             Breaker::Open { .. } => 0,
@@ -128,35 +141,35 @@ impl Topics {
     }
 
     /// Puts a key back that could not be sent for want of room.
-    pub(super) fn not_sent(&mut self, name: &str, shard: Shard, key: Key) {
+    pub(super) fn not_sent(&mut self, name: &Destination, shard: Shard, key: Key) {
         if let Some(topic) = self.topics.get_mut(name) {
             topic.ready.push_front((shard, key));
         }
     }
 
     /// Names of the topics with keys to send, beginning after `last`.
-    pub(super) fn with_ready(&self, last: &str) -> Vec<String> {
+    pub(super) fn with_ready(&self, last: Option<&Destination>) -> Vec<Destination> {
         let names = self.topics.iter().filter(|(_, topic)| !topic.ready.is_empty()).map(|(name, _)| name.clone());
-        let (mut after, before): (Vec<_>, Vec<_>) = names.partition(|name| name.as_str() > last);
+        let (mut after, before): (Vec<_>, Vec<_>) = names.partition(|name| Some(name) > last);
         after.extend(before);
         after
     }
 
     /// An event was handed to the publisher.
-    pub(super) fn sent(&mut self, name: &str) {
+    pub(super) fn sent(&mut self, name: &Destination) {
         let topic = self.entry(name);
         topic.in_flight += 1;
     }
 
     /// The publisher reported an event, whatever the outcome.
-    pub(super) fn reported(&mut self, name: &str) {
+    pub(super) fn reported(&mut self, name: &Destination) {
         let topic = self.entry(name);
         topic.in_flight = topic.in_flight.saturating_sub(1);
         (topic.full, topic.stalled) = (None, false);
     }
 
     /// The topic answered: it works. True when that is news.
-    pub(super) fn works(&mut self, name: &str) -> bool {
+    pub(super) fn works(&mut self, name: &Destination) -> bool {
         let topic = self.entry(name);
         topic.failures = 0;
         let news = !matches!(topic.breaker, Breaker::Closed);
@@ -165,7 +178,7 @@ impl Topics {
     }
 
     /// An event was rejected, perhaps on this side of the broker: a probe has found out nothing, and another is needed.
-    pub(super) fn says_nothing(&mut self, now: Instant, name: &str) {
+    pub(super) fn says_nothing(&mut self, now: Instant, name: &Destination) {
         let topic = self.entry(name);
         if matches!(topic.breaker, Breaker::HalfOpen { admitted: true, .. }) && topic.in_flight == 0 {
             topic.breaker = Breaker::Open { until: now };
@@ -176,7 +189,7 @@ impl Topics {
     pub(super) fn fails(
         &mut self,
         now: Instant,
-        name: &str,
+        name: &Destination,
         cause: String,
         wait: Option<Duration>,
         random: f64,
@@ -202,7 +215,7 @@ impl Topics {
 
     /// Moves breakers on with time. `holders` names the shards that hold events of a topic. Returns topics that have
     /// just stopped answering.
-    pub(super) fn tick(&mut self, now: Instant, holders: impl Fn(&str) -> Vec<Shard>) -> Vec<String> {
+    pub(super) fn tick(&mut self, now: Instant, holders: impl Fn(&Destination) -> Vec<Shard>) -> Vec<Destination> {
         let mut stalled = Vec::new();
         for (name, topic) in &mut self.topics {
             let tried = match &mut topic.breaker {
@@ -252,15 +265,15 @@ impl Topics {
     /// Topics that do not work now, and why.
     pub(super) fn paused(&self) -> Vec<(String, String)> {
         let broken = self.topics.iter().filter(|(_, topic)| !matches!(topic.breaker, Breaker::Closed));
-        broken.map(|(name, topic)| (name.clone(), topic.cause.clone())).collect()
+        broken.map(|(destination, topic)| (destination.to_string(), topic.cause.clone())).collect()
     }
 
-    fn entry(&mut self, name: &str) -> &mut Topic {
+    fn entry(&mut self, name: &Destination) -> &mut Topic {
         if !self.topics.contains_key(name) {
-            self.topics.insert(name.to_owned(), Topic::new());
+            self.topics.insert(name.clone(), Topic::new());
         }
         // Just inserted, if it was not there.
-        self.topics.entry(name.to_owned()).or_insert_with(Topic::new)
+        self.topics.entry(name.clone()).or_insert_with(Topic::new)
     }
 }
 

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::engine::{Effect, Engine, Event};
 use crate::message::Message;
 #[cfg(feature = "failpoints")]
 use crate::publisher::Outcome;
-use crate::publisher::{Delivery, PublishError, Reports};
+use crate::publisher::{Delivery, Partition, PublishError, Publisher, Reports};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Most scheduled events that are moved at a time.
@@ -22,6 +23,11 @@ const PROMOTED: u32 = 1_000;
 /// Tokio's clock, which tests can stop.
 fn clock() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// A publisher that panics knows nothing.
+fn partition(publisher: &dyn Publisher, message: &Message) -> Option<Partition> {
+    catch_unwind(AssertUnwindSafe(|| publisher.partition(message))).ok().flatten()
 }
 
 /// Carries out what the engine decides.
@@ -40,7 +46,9 @@ impl Shell {
     pub(super) fn new(processor: Processor, once: Option<usize>) -> Self {
         let id = Uuid::now_v7();
         let config = processor.config.engine(once);
-        let engine = Engine::new(clock(), id, processor.name.clone(), fastrand::u64(..), config);
+        let publisher = Arc::clone(&processor.publisher);
+        let engine = Engine::new(clock(), id, processor.name.clone(), fastrand::u64(..), config)
+            .with_partitions(move |message| partition(&*publisher, message));
         let (sender, events) = mpsc::unbounded_channel();
         Self { processor, id, engine, events, sender, inbox: Inbox::new(), calls: Calls::new(), once: once.is_some() }
     }

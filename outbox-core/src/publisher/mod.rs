@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::message::Message;
+
 pub use delivery::{Delivery, Outcome, Receipt, Reports};
 pub use error::{PublishError, PublishErrorKind};
 pub use from_fn::{FnPublisher, publish_fn, publish_with};
@@ -77,6 +79,24 @@ pub trait Publisher: fmt::Debug + Send + Sync + 'static {
     ///
     /// Why it cannot.
     async fn check(&self) -> Result<(), PublishError>;
+
+    /// Where in its topic a message with a key will go, as far as that is known without asking anybody.
+    ///
+    /// A part of a topic that does not answer then holds up no other part. `None`, which is the default, means that
+    /// the topic works or does not work as a whole. Asked for every event: it should be cheap. The answer for a key may
+    /// change when [`of`](Partition::of) does, and not otherwise.
+    fn partition(&self, _message: &Message) -> Option<Partition> {
+        None
+    }
+}
+
+/// A part of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// Which one, from 0.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
 }
 
 macro_rules! publish_through {
@@ -93,6 +113,10 @@ macro_rules! publish_through {
 
             async fn check(&self) -> Result<(), PublishError> {
                 (**self).check().await
+            }
+
+            fn partition(&self, message: &Message) -> Option<Partition> {
+                (**self).partition(message)
             }
         }
     )*};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::fault::{Fault, LostReport, REASON, Rule};
 use crate::message::Message;
-use crate::publisher::{Delivery, PublishError, Publisher, Remaining};
+use crate::publisher::{Delivery, Partition, PublishError, Publisher, Remaining};
 
 /// Makes another publisher fail, on a script or by chance, without breaking the contract of a publisher.
 ///
@@ -190,6 +190,10 @@ impl<P: Publisher> Publisher for FaultyPublisher<P> {
             Some(reason) => Err(PublishError::unreachable(reason)),
             None => self.inner.check().await,
         }
+    }
+
+    fn partition(&self, message: &Message) -> Option<Partition> {
+        self.inner.partition(message)
     }
 }
 

@@ -1,14 +1,15 @@
 //! What the parts of a publisher share.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use outbox_core::{Delivery, OrderKey};
+use outbox_core::{Delivery, Message, OrderKey, Partition};
 
 use crate::config_error::ConfigError;
 use crate::context::Notes;
 use crate::pipeline::Pipeline;
+use crate::placement;
 use crate::session::{Ending, Session};
 use crate::settings::Settings;
 use crate::slot::Slot;
@@ -30,6 +31,8 @@ pub(crate) struct Inner {
     /// Topics that could not be written to: their messages go alone until one arrives.
     troubled: Mutex<HashSet<String>>,
     batch_bytes: AtomicUsize,
+    /// How many partitions topics have, as far as was ever heard: also while a new producer has not heard it yet.
+    partitions: Mutex<HashMap<String, u32>>,
 }
 
 impl Inner {
@@ -46,7 +49,21 @@ impl Inner {
             handed_over: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
             troubled: Mutex::default(),
+            partitions: Mutex::default(),
         })
+    }
+
+    pub(crate) fn learn(&self, topic: &str, partitions: usize) {
+        if let Ok(partitions) = u32::try_from(partitions) {
+            lock(&self.partitions).insert(topic.to_owned(), partitions);
+        }
+    }
+
+    /// Where a message goes, if it has a key and the topic is known.
+    pub(crate) fn partition(&self, message: &Message) -> Option<Partition> {
+        let of = *lock(&self.partitions).get(message.topic())?;
+        let number = placement::partition(message.key()?.as_bytes(), usize::try_from(of).ok()?);
+        Some(Partition { number: u32::try_from(number).ok()?, of })
     }
 
     /// Numbers the messages of a batch and makes us responsible for them.

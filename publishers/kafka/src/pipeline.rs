@@ -73,6 +73,9 @@ impl Pipeline {
 
     pub(crate) fn learn(&self, topic: &str, partitions: usize) {
         lock(&self.unknown).remove(topic);
+        if let Some(inner) = self.inner.upgrade() {
+            inner.learn(topic, partitions);
+        }
         lock(&self.topics).entry(topic.to_owned()).or_insert_with(|| vec![Standing::Unproven; partitions]);
     }
 

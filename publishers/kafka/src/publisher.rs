@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use outbox_core::{Delivery, PublishError, Publisher};
+use outbox_core::{Delivery, Message, Partition, PublishError, Publisher};
 
 use crate::builder::KafkaPublisherBuilder;
 use crate::config_error::ConfigError;
@@ -118,6 +118,11 @@ impl Publisher for KafkaPublisher {
             Ok(_) => Ok(()),
             Err(error) => Err(PublishError::unreachable(error.to_string())),
         }
+    }
+
+    /// Known once something was published to the topic.
+    fn partition(&self, message: &Message) -> Option<Partition> {
+        self.inner.partition(message)
     }
 }
 

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outbox_core::publisher::Reports;
-use outbox_core::{Delivery, Outcome, Publisher};
+use outbox_core::testing::MemoryStore;
+use outbox_core::{Delivery, Outcome, Processor, Publisher};
 use outbox_kafka::KafkaPublisher;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -228,4 +229,38 @@ async fn a_processor_that_panics_in_a_report_does_not_stop_the_publisher() {
     publisher.publish(vec![Delivery::new(message("t", Some("k"), 0, "x"), 0, Arc::new(Panics))]).await;
     publisher.flush(SOON).await;
     assert_eq!(delivered(&publish(&publisher, "t", 3).await), 3);
+}
+
+/// The producer itself waits for such a partition for minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_whose_leader_is_away_holds_up_no_other_of_its_topic() {
+    let cluster = MockCluster::new(2).unwrap();
+    cluster.create_topic("t", 3, 1).unwrap();
+    (0..3).for_each(|partition| cluster.partition_leader("t", partition, Some(1)).unwrap());
+    let publisher = Arc::new(KafkaPublisher::connect(cluster.bootstrap_servers()).unwrap());
+    let partition = |key: &str| publisher.partition(&message("t", Some(key), 1, "x")).map(|partition| partition.number);
+    assert_eq!(partition("k"), None);
+    assert_eq!(delivered(&publish(&publisher, "t", 1).await), 1);
+    let keys: Vec<String> = (0..2_000).map(|n| format!("key-{n}")).collect();
+    let dead = partition(&keys[0]).expect("the topic is known");
+    cluster.partition_leader("t", i32::try_from(dead).unwrap(), Some(2)).unwrap();
+    cluster.broker_down(2).unwrap();
+
+    let store = MemoryStore::new(8);
+    let (behind, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| partition(key) == Some(dead));
+    let event = |key: &String| message("t", Some(key), 1, "x").envelope;
+    store.commit(behind.iter().map(event));
+    store.commit(others.iter().map(event));
+    let processor = Processor::builder(store.clone(), Arc::clone(&publisher)).window(100).spawn().unwrap();
+    let started = Instant::now();
+    while store.pending_count() > behind.len() {
+        assert!(started.elapsed() < SOON, "{} are left", store.pending_count());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.broker_up(2).unwrap();
+    while store.pending_count() > 0 {
+        assert!(started.elapsed() < 3 * SOON, "{} are left", store.pending_count());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    processor.shutdown().await.unwrap();
 }

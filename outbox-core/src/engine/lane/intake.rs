@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Change, Fate, Key, Lane, Topics, after};
+use crate::engine::destination::Destination;
 use crate::message::Message;
 use crate::retry::{OnDeath, RetryRules, Verdict};
 use crate::store::{LaneRows, Row};
@@ -34,7 +35,7 @@ impl Lane {
         if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
             cursor = None; // found
         }
-        if let Some(probed) = self.holds.advance(now, cursor, |topic| topics.flows(topic)) {
+        if let Some(probed) = self.holds.advance(now, cursor, |destination| topics.flows(destination)) {
             topics.probe_not_found(&probed, self.lease.shard);
         }
         let last = found.rows.last().map(|row| row.message.seq);
@@ -79,20 +80,19 @@ impl Lane {
             return;
         }
         let key = Key::of(&row.message);
-        let topic = row.message.envelope.topic.as_str();
+        let destination = topics.find(&row.message);
         if !row.parked {
-            let held = if topics.flows(topic) { self.holds.covers_topic(topic, seq) } else { false };
-            if !topics.flows(topic) {
-                self.holds.hold_topic(topic, seq);
+            if !topics.flows(&destination) {
+                self.holds.hold_topic(&destination, seq);
                 self.pass_over(seq);
                 return;
             }
-            if held || self.holds.covers_key(&key, seq) {
+            if self.holds.covers_topic(&key, &destination, seq) || self.holds.covers_key(&key, seq) {
                 self.pass_over(seq);
                 return;
             }
         }
-        self.admit(now, key, row, topics);
+        self.admit(now, key, destination, row, topics);
     }
 
     /// Whether the event's number is in memory. If that is another event's, its key waits for it.
@@ -117,21 +117,21 @@ impl Lane {
             return;
         }
         let key = Key::of(&row.message);
-        let topic = row.message.envelope.topic.as_str();
+        let destination = topics.find(&row.message);
         if !row.parked {
-            if self.holds.covers_revisited(&key, topic, seq) {
+            if self.holds.covers_revisited(&key, &destination, seq) {
                 return;
             }
-            let may_go = topics.flows(topic) && !self.holds.is_probing(topic);
-            if !may_go && !topics.admit_probe(topic, self.lease.shard) {
-                self.holds.hold_revisited(topic, seq);
+            let may_go = topics.flows(&destination) && !self.holds.is_probing(&destination);
+            if !may_go && !topics.admit_probe(&destination, self.lease.shard) {
+                self.holds.hold_revisited(&destination, seq);
                 return;
             }
         }
-        self.admit(now, key, row, topics);
+        self.admit(now, key, destination, row, topics);
     }
 
-    fn admit(&mut self, now: Instant, key: Key, row: Row, topics: &mut Topics) {
+    fn admit(&mut self, now: Instant, key: Key, destination: Destination, row: Row, topics: &mut Topics) {
         let message = row.message;
         let seq = message.seq;
         if row.parked {
@@ -142,7 +142,7 @@ impl Lane {
             return;
         }
         if let Some(wait) = row.retry_in {
-            topics.probe_lost(&message.envelope.topic, self.lease.shard);
+            topics.probe_lost(&destination, self.lease.shard);
             let from = seq.min(self.drop_queue(&key));
             self.holds.hold_key(key.clone(), from);
             self.holds.release_key(&key, after(now, wait));
@@ -160,11 +160,10 @@ impl Lane {
         self.queued_bytes += message.size();
         let stream = self.streams.entry(key.clone()).or_default();
         let ready = stream.is_free() && !stream.has_queued();
-        let message = Arc::new(message);
         if ready {
             stream.since = Some(now);
-            topics.ready(&message.envelope.topic, self.lease.shard, key);
+            topics.ready(&destination, self.lease.shard, key);
         }
-        stream.enqueue(message);
+        stream.enqueue(Arc::new(message), destination);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::destination::Destination;
 use super::hold::Holds;
 use super::key::{Key, Progress, SLOW, Stream};
 use super::topics::Topics;
@@ -124,7 +125,7 @@ impl Lane {
     }
 
     /// Whether something that was passed over may go now.
-    pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&str) -> bool) -> bool {
+    pub(super) fn wants_pass(&self, now: Instant, flows: impl Fn(&Destination) -> bool) -> bool {
         !self.is_catching_up() && self.holds.wants_pass(now, flows)
     }
 
@@ -136,7 +137,7 @@ impl Lane {
     /// What to read next: up to `limit` new events, and up to `share` of what was passed over and may go now.
     pub(super) fn read(&mut self, now: Instant, (limit, share): (u32, u32), bytes: usize, topics: &Topics) -> LaneRead {
         let probe = topics.probe_of(self.lease.shard).filter(|_| !self.is_catching_up());
-        let flows = |topic: &str| topics.flows(topic);
+        let flows = |destination: &Destination| topics.flows(destination);
         let mut revisit = None;
         if self.wants_pass(now, flows) || probe.is_some_and(|topic| self.holds.has_topic(topic)) {
             revisit = self.holds.revisit(now, self.front, flows, probe);
@@ -177,6 +178,11 @@ impl Lane {
         self.streams.get(key).is_some_and(|stream| stream.is_free() && stream.has_queued())
     }
 
+    /// Where what is queued of `key` goes.
+    pub(super) fn destination(&self, key: &Key) -> Option<&Destination> {
+        self.streams.get(key).and_then(Stream::destination)
+    }
+
     /// Notes an outcome and says what it adds up to; delivered events wait for the next settle.
     pub(super) fn report(&mut self, now: Instant, key: &Key, seq: i64, outcome: Outcome) -> Progress {
         let Some(stream) = self.streams.get_mut(key) else { return Progress::Waiting };
@@ -202,14 +208,14 @@ impl Lane {
     }
 
     /// Events came back unsent: they go first again. False when that has happened too often in a row.
-    pub(super) fn put_back(&mut self, key: &Key, rest: Vec<Arc<Message>>) -> bool {
+    pub(super) fn put_back(&mut self, key: &Key, destination: &Destination, rest: Vec<Arc<Message>>) -> bool {
         const PATIENCE: u32 = 3;
         let stream = self.streams.entry(key.clone()).or_default();
         stream.withheld += 1;
         let patient = stream.withheld <= PATIENCE;
         self.queued += rest.len();
         self.queued_bytes += rest.iter().map(|message| message.size()).sum::<usize>();
-        stream.put_back(rest);
+        stream.put_back(rest, destination);
         patient
     }
 
@@ -238,8 +244,8 @@ impl Lane {
 
     /// Gives back to the table what has been queued for long: what is behind events with the publisher until they are
     /// reported, and what finds no room for a while. Returns when there will be more of it.
-    pub(super) fn make_room(&mut self, now: Instant, flows: impl Fn(&str) -> bool) -> Option<Instant> {
-        let waiting = |stream: &Stream| stream.has_queued() && stream.topic().is_some_and(&flows);
+    pub(super) fn make_room(&mut self, now: Instant, flows: impl Fn(&Destination) -> bool) -> Option<Instant> {
+        let waiting = |stream: &Stream| stream.has_queued() && stream.destination().is_some_and(&flows);
         let slow = self.streams.iter().filter(|(_, stream)| waiting(stream) && stream.is_slow(now));
         let slow: Vec<(Key, bool)> = slow.map(|(key, stream)| (key.clone(), stream.is_free())).collect();
         for (key, free) in slow {
@@ -260,19 +266,29 @@ impl Lane {
         }
     }
 
-    /// A topic stopped working: forgets what is queued for it, and `rest`, which came back.
-    pub(super) fn hold_topic(&mut self, topic: &str, rest: &[Arc<Message>]) {
-        for message in rest {
-            self.pass_over(message.seq);
-            self.holds.hold_topic(topic, message.seq);
-        }
-        let of_topic = |stream: &Stream| stream.has_queued() && stream.topic() == Some(topic);
+    /// A destination stopped working: forgets what is queued for it.
+    pub(super) fn hold_topic(&mut self, destination: &Destination) {
+        let queued = |stream: &Stream| stream.has_queued() && stream.destination() == Some(destination);
         let keys: Vec<Key> =
-            self.streams.iter().filter(|(_, stream)| of_topic(stream)).map(|(key, _)| key.clone()).collect();
+            self.streams.iter().filter(|(_, stream)| queued(stream)).map(|(key, _)| key.clone()).collect();
         for key in keys {
             let from = self.drop_queue(&key);
-            self.holds.hold_topic(topic, from);
+            self.holds.hold_topic(destination, from);
         }
+    }
+
+    /// The same for `rest`, which came back from a destination that does not work, and what is behind it.
+    pub(super) fn hold_rest(&mut self, destination: &Destination, key: &Key, rest: &[Arc<Message>]) {
+        for message in rest {
+            self.pass_over(message.seq);
+            self.holds.hold_topic(destination, message.seq);
+        }
+        // What is behind it may be queued for another destination: the parts of a topic can change.
+        let from = self.drop_queue(key);
+        if from < i64::MAX {
+            self.holds.hold_topic(destination, from);
+        }
+        self.hold_topic(destination);
     }
 
     /// The settle that is under way was answered. Unless it was `complete`, only its deliveries were written, and all

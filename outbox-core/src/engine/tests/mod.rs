@@ -5,6 +5,7 @@ mod failover;
 mod handover;
 mod hints;
 mod once;
+mod parts;
 mod slow;
 
 use std::sync::Arc;

@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use self::outlet::Outlet;
 use self::pattern::Pattern;
 use super::futures::all;
-use super::{Delivery, PublishError, PublishErrorKind, Publisher};
+use super::{Delivery, Partition, PublishError, PublishErrorKind, Publisher};
+use crate::message::Message;
 
 pub use builder::{RouterBuilder, RouterError};
 
@@ -107,6 +108,11 @@ impl Publisher for Router {
             PublishErrorKind::Throttled => PublishError::throttled(reason, first.retry_after()),
         };
         Err(error.with_source(first))
+    }
+
+    fn partition(&self, message: &Message) -> Option<Partition> {
+        let (_, outlet) = self.routes.iter().find(|(pattern, _)| pattern.matches(message.topic()))?;
+        outlet.partition(message)
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::message::Message;
 use crate::publisher::futures::caught;
 use crate::publisher::remaining::Remaining;
 use crate::publisher::tasks::{Tasks, lock};
-use crate::publisher::{Delivery, PublishError, Publisher};
+use crate::publisher::{Delivery, Partition, PublishError, Publisher};
 
 /// One route's publisher, and what waits for it.
 ///
@@ -43,6 +44,10 @@ impl Outlet {
 
     pub(super) fn name(&self) -> &str {
         &self.line.name
+    }
+
+    pub(super) fn partition(&self, message: &Message) -> Option<Partition> {
+        self.line.publisher.partition(message)
     }
 
     /// Takes messages over. Never waits.

@@ -1,0 +1,123 @@
+//! Where events go, as far as they share a fate there.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::message::Message;
+use crate::publisher::Partition;
+
+/// Names of topics that are kept.
+const REMEMBERED: usize = 1_000;
+
+/// A topic, or a part of one: what works or does not work as a whole, and has its share of the window.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Destination {
+    topic: Arc<str>,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Part {
+    /// Nobody knows the topic's parts.
+    Whole,
+    /// For events without a key, which may go to any part.
+    Any,
+    One {
+        of: u32,
+        number: u32,
+    },
+}
+
+impl Destination {
+    #[cfg(test)]
+    pub(super) fn whole(topic: &str) -> Self {
+        Self { topic: topic.into(), part: Part::Whole }
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Whether events of one order key may be some here and some there: while the parts of a topic become known, or
+    /// change.
+    pub(super) fn may_share_keys(&self, other: &Self) -> bool {
+        let divisions = (self.part.division(), other.part.division());
+        matches!(divisions, (Some(one), Some(other)) if one != other) && self.topic == other.topic
+    }
+}
+
+impl Part {
+    /// In how many parts the topic is divided; none where there are no keys.
+    fn division(self) -> Option<u32> {
+        match self {
+            Self::Whole => Some(0),
+            Self::Any => None,
+            Self::One { of, .. } => Some(of),
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            Part::Whole | Part::Any => f.write_str(&self.topic),
+            Part::One { number, .. } => write!(f, "{}/{number}", self.topic),
+        }
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where in its topic the publisher would put a message.
+pub(super) type PartitionOf = dyn Fn(&Message) -> Option<Partition> + Send + Sync;
+
+/// Finds the destinations of messages.
+pub(super) struct Directory {
+    partition_of: Box<PartitionOf>,
+    /// Topics by their names, which their destinations share, and whether they have had parts.
+    topics: HashMap<Arc<str>, bool>,
+}
+
+impl Directory {
+    pub(super) fn new(partition_of: Box<PartitionOf>) -> Self {
+        Self { partition_of, topics: HashMap::new() }
+    }
+
+    /// Where a message goes.
+    pub(super) fn find(&mut self, message: &Message) -> Destination {
+        let (topic, divided) = match self.topics.get_key_value(message.topic()) {
+            Some((topic, divided)) => (Arc::clone(topic), *divided),
+            None => (self.remember(message.topic().into(), false), false),
+        };
+        let part = match message.key().map(|_| (self.partition_of)(message)) {
+            None if divided => Part::Any,
+            None | Some(None) => Part::Whole,
+            Some(Some(Partition { number, of })) => {
+                if !divided {
+                    self.remember(Arc::clone(&topic), true);
+                }
+                Part::One { of, number }
+            }
+        };
+        Destination { topic, part }
+    }
+
+    fn remember(&mut self, topic: Arc<str>, divided: bool) -> Arc<str> {
+        if self.topics.len() >= REMEMBERED {
+            self.topics.clear();
+        }
+        self.topics.insert(Arc::clone(&topic), divided);
+        topic
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").finish_non_exhaustive()
+    }
+}
