@@ -239,7 +239,7 @@ async fn parking_fails(stage: Stage, point: &str, nth: usize, action: Action) {
     let what = format!("{point} {action:?}");
     let at = |here: bool| if here { action.at(point, nth) } else { String::new() };
     let txn = stage.outbox.begin().await.unwrap();
-    let refused = ledger::enter(&txn, &stage.topic, "key-0", true).await.unwrap();
+    let refused = ledger::enter_refused(&txn, &stage.topic, "key-0").await.unwrap();
     txn.commit().await.unwrap();
     stage.write(EVENTS / 4).await;
     let mut processor = stage.processor(&at(point == "store::park"));

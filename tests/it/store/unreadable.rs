@@ -74,10 +74,10 @@ on_every_database! {
     async fn it_is_a_dead_letter_and_its_key_goes_on(db: TestDatabase) {
         let outbox = outbox(&db).await;
         let mischief = mischief(&db);
-        for n in 0..mischief.len() {
+        for (n, (done, _)) in mischief.iter().enumerate() {
             stage(&outbox, &format!("bad-{n}"), &[&format!("{n}-1"), &format!("{n}-2"), &format!("{n}-3")]).await;
             stage(&outbox, &format!("good-{n}"), &["1", "2"]).await;
-            change(&db, "event", mischief[n].0, &format!("{n}-2")).await;
+            change(&db, "event", done, &format!("{n}-2")).await;
         }
         let (received, processor) = start(&outbox, OnDeath::Continue);
         received.wait_for(4 * mischief.len(), DEADLINE).await.unwrap();
