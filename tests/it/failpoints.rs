@@ -123,7 +123,7 @@ impl Stage {
             let txn = self.outbox.begin().await.unwrap();
             let event = Entered { topic: self.topic.clone(), key: key.clone(), version: 1 };
             txn.stage_event_with(&event, |options| options.id(id).delay(Duration::from_millis(500))).unwrap();
-            txn.execute_unprepared(&format!("INSERT INTO ledger VALUES ('{id}', '{key}', 1, 0)")).await.unwrap();
+            txn.execute_unprepared(&format!("INSERT INTO ledger_entry VALUES ('{id}', '{key}', 1, 0)")).await.unwrap();
             txn.commit().await.unwrap();
         }
     }

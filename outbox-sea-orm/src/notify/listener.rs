@@ -53,7 +53,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// Listens until the connection fails, or says nothing when it should. Returns whether anything was heard on it.
+    /// Listens until the connection fails, or says nothing when it should. False when it never said anything.
     async fn listen_once(&self, pool: &PgPool, wake: &Wake) -> Result<bool, Error> {
         // Not of the program's pool, which may have but one connection: one to listen, and one for moments.
         let options = PgPoolOptions::new().max_connections(2).max_lifetime(None).idle_timeout(None);
@@ -77,8 +77,8 @@ impl<'a> Listener<'a> {
                     }
                 }
             };
-            // None: the connection was lost.
-            let Some(notification) = notification else { return Ok(heard) };
+            // None: the connection was lost, perhaps before there was anything to hear.
+            let Some(notification) = notification else { return Ok(true) };
             (heard, called) = (true, false);
             if notification.payload().is_empty() {
                 wake.wake();
