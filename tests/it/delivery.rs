@@ -203,10 +203,13 @@ async fn a_large_backlog_takes_little_memory() {
     outbox(&db).await;
     let topic = kafka.topic(12).await;
     fill(db.connection(), &topic, "blocked", 12_800, BLOCKED).await;
-    db.connection().execute_unprepared("UPDATE outbox_event SET attempts = 1, next_attempt_at = 1e16").await.unwrap();
+    let later = "UPDATE outbox_event SET attempts = 1, next_attempt_at = (extract(epoch from now()) + 43200) * 1e6";
+    db.connection().execute_unprepared(later).await.unwrap();
     fill(db.connection(), &topic, "key", 6_400, EVENTS).await;
     let program = Path::new(env!("CARGO_BIN_EXE_outbox-test-processor"));
-    let mut process = ProcessorProcess::start(program, &db.url_for(Role::Processor).await, kafka.brokers(), &[]);
+    // With the default policy nothing would wait for hours: the database's clock must have been wrong.
+    let patient = [("OUTBOX_RETRY_BASE_MS", "86400000"), ("OUTBOX_RETRY_MAX_DELAY_MS", "86400000")];
+    let mut process = ProcessorProcess::start(program, &db.url_for(Role::Processor).await, kafka.brokers(), &patient);
     let advanced = || {
         let delivered = process.delivered();
         async move { if delivered == EVENTS { Ok(()) } else { Err(delivered) } }

@@ -9,7 +9,7 @@ use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::Entered;
 use outbox_tests::{Kind, TestDatabase, on_every_database};
-use sea_orm::TransactionTrait;
+use sea_orm::{DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::task::JoinSet;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -111,7 +111,11 @@ async fn delayed_hint_before_commit(outbox: Outbox, hint: Hint, event: Entered) 
 
 /// What recording in a transaction that is not ours does by itself: nobody hears of its commit.
 async fn record_in_a_plain_transaction(outbox: Outbox, hint: Hint, event: Entered) {
-    let txn = outbox.inner().begin().await.unwrap();
+    // SQLite refuses at once to make a writer of a transaction that has read what another one has changed since.
+    let sqlite_transaction_mode =
+        (outbox.inner().get_database_backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
+    let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+    let txn = outbox.inner().begin_with_options(options).await.unwrap();
     outbox.record(&txn, &event).await.unwrap();
     // The processor has the wake of another outbox.
     hint.give().await;

@@ -139,6 +139,8 @@ on_every_database! {
             ("n6", "errors = 'nonsense'".to_owned()),
             ("n7", format!("aggregate_version = {least}")),
             ("n8", "event_type = 'never.heard.of', event_version = 2147483647".to_owned()),
+            // Longer than any retry: the clock must have been wrong.
+            ("n9", format!("next_attempt_at = {most}")),
         ];
         for (body, set) in &delivered {
             stage(&outbox, body, &[body]).await;
@@ -153,8 +155,6 @@ on_every_database! {
             stage(&outbox, body, &[body]).await;
             change(&db, "event", set, body).await;
         }
-        stage(&outbox, "waits", &["waits for ever"]).await;
-        change(&db, "event", &format!("next_attempt_at = {most}"), "waits for ever").await;
         let txn = outbox.begin().await.unwrap();
         for body in ["late", "never"] {
             let later = event(body, body);
@@ -168,7 +168,7 @@ on_every_database! {
         received.wait_for(delivered.len() + 1, DEADLINE).await.unwrap();
         let store = outbox.store();
         eventually(DEADLINE, || async { store.dead_letters(None, 10).await.unwrap().len() == rejected.len() }).await;
-        eventually(DEADLINE, || async { store.pending(0, 10).await.unwrap().len() == 1 }).await;
+        eventually(DEADLINE, || async { store.pending(0, 10).await.unwrap().is_empty() }).await;
         let snapshot = processor.snapshot().await.unwrap();
         assert!(!snapshot.database_fails, "{snapshot:?}");
         assert_eq!(store.scheduled(None, 10).await.unwrap().len(), 1);
@@ -183,7 +183,7 @@ on_every_database! {
             store.requeue(letter.envelope.id).await.unwrap();
         }
         processor.shutdown().await.unwrap();
-        assert_eq!(store.pending(0, 10).await.unwrap().len(), 1 + rejected.len());
+        assert_eq!(store.pending(0, 10).await.unwrap().len(), rejected.len());
     }
 
     /// The id is what an event is known by: consumers take a second one for a repeat.
