@@ -76,7 +76,7 @@ impl Store for Mark {
     }
 }
 
-/// Believes in every lease that it ever had, and uses whoever's there is in its place.
+/// Believes in every lease that it had and did not give up, and uses whoever's there is in its place.
 #[derive(Debug)]
 pub(super) struct NoFence {
     inner: SeaOrmStore,
@@ -120,11 +120,12 @@ impl Store for NoFence {
         if !leaving {
             let mut had = lock(&self.had);
             had.retain(|_, lease| !released.contains(lease));
+            let held = reply.held.len();
             for lease in reply.held {
                 had.entry(lease.shard).or_insert(lease);
             }
             reply.held = had.values().copied().collect();
-            reply.fair_share = reply.held.len();
+            reply.fair_share += reply.held.len() - held;
         }
         Ok(reply)
     }
