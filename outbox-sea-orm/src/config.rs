@@ -17,7 +17,7 @@ use crate::trace::{TraceContext, TraceSource};
 
 type AmbientHeaders = dyn Fn(&mut Headers) -> Result<(), HeaderError> + Send + Sync;
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Config {
     pub(crate) names: TableNames,
     pub(crate) limits: Limits,
@@ -87,11 +87,14 @@ impl OutboxBuilder {
     }
 
     /// Whether commits are announced to processors of other processes, and processors listen for that, by PostgreSQL's
-    /// NOTIFY and LISTEN. Default: true; other databases have nothing like it.
+    /// NOTIFY and LISTEN. Default: false, and then they are found by polling; other databases have nothing like it.
     ///
     /// A notification is sent after the commit, through the connection pool, at most 200 times a second. A processor
-    /// listens on one more connection, outside of the pool. Where notifications do not arrive, as behind a proxy that
-    /// pools transactions, events of other processes are found by polling, as they are without this.
+    /// listens on one more connection, outside of the pool.
+    ///
+    /// Not through a proxy that pools transactions, such as PgBouncer in that mode: LISTEN belongs to a session, which
+    /// the proxy lends to others afterwards, and a notification in the middle of their statements breaks their
+    /// connections.
     pub fn notify(mut self, notify: bool) -> Self {
         self.config.notify = notify;
         self
@@ -185,19 +188,6 @@ impl OutboxBuilder {
         }
         config.limits.check()?;
         Ok(Outbox::with(self.db, config))
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            names: TableNames::default(),
-            limits: Limits::default(),
-            strict: false,
-            notify: true,
-            trace: TraceSource::default(),
-            ambient: None,
-        }
     }
 }
 
@@ -312,19 +302,19 @@ mod tests {
             ("OUTBOX_PAYLOAD_BYTES", "1000"),
             ("OUTBOX_EVENTS_PER_TRANSACTION", "20"),
             ("OUTBOX_STRICT", "true"),
-            ("OUTBOX_NOTIFY", "0"),
+            ("OUTBOX_NOTIFY", "1"),
         ])
         .unwrap();
         assert_eq!((read.schema.as_deref(), read.prefix.as_deref()), (Some("shop"), Some("events")));
         assert_eq!(read.config.limits, Limits::new().payload_bytes(1_000).events_per_transaction(20));
-        assert!(read.config.strict && !read.config.notify);
+        assert!(read.config.strict && read.config.notify);
     }
 
     #[test]
     fn none_of_them_is_needed_and_a_mistake_names_it() {
         let unset = read(&[("OUTBOX_SCHEMA", "")]).unwrap();
         assert_eq!((unset.schema, unset.prefix, unset.config.strict), (None, None, false));
-        assert!(unset.config.notify);
+        assert!(!unset.config.notify);
         for (variable, value) in [
             ("OUTBOX_SCHEMA", "a b"),
             ("OUTBOX_TABLE_PREFIX", "a;b"),

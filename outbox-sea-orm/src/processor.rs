@@ -8,7 +8,7 @@ use crate::store::SeaOrmStore;
 
 impl Outbox {
     /// A processor that takes this outbox's events to `publisher`, and is woken by its commits: those of
-    /// this process, and on PostgreSQL also of others ([`notify`](crate::OutboxBuilder::notify)).
+    /// this process, and on PostgreSQL of others too, with [`notify`](crate::OutboxBuilder::notify).
     ///
     /// Any number of processors, in this process and in others, share the work. Each uses the outbox's connection
     /// pool; it needs a place for its own short transactions there, and never holds one while it publishes.

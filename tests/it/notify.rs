@@ -8,18 +8,29 @@ use std::time::Duration;
 
 use outbox_core::{MemoryPublisher, ProcessorHandle};
 use outbox_sea_orm::Outbox;
+use outbox_sea_orm::migration::Migrator;
 use outbox_tests::{TestDatabase, eventually, postgres};
 use sea_orm::sqlx::postgres::PgListener;
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
-use crate::delivery::{entered, outbox, stage};
+use crate::delivery::{entered, stage};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
+fn notifying(db: DatabaseConnection) -> Outbox {
+    Outbox::builder(db).notify(true).build().unwrap()
+}
+
+/// The tables, and an outbox whose processors listen.
+async fn outbox(db: &TestDatabase) -> Outbox {
+    Migrator::up(db.connection(), None).await.unwrap();
+    notifying(db.connection().clone())
+}
+
 /// Another process, as far as the database can tell: a pool of its own, and nothing shared in memory.
 async fn elsewhere(db: &TestDatabase) -> Outbox {
-    Outbox::new(db.another_pool(2).await)
+    notifying(db.another_pool(2).await)
 }
 
 fn processor(outbox: &Outbox, received: &MemoryPublisher) -> ProcessorHandle {
@@ -70,7 +81,7 @@ async fn what_is_committed_while_nobody_listens_is_found_when_somebody_does_agai
 async fn without_notifications_there_is_no_further_connection_and_nobody_is_told() {
     let Some(db) = postgres().await else { return };
     drop(outbox(&db).await);
-    let quiet = Outbox::builder(db.connection().clone()).notify(false).build().unwrap();
+    let quiet = Outbox::new(db.connection().clone());
     let received = MemoryPublisher::new();
     let processor = quiet.processor(received.clone()).spawn().unwrap();
     let (heard, _listener) = listener(&db).await;
@@ -91,7 +102,7 @@ async fn many_commits_make_few_notifications_and_the_last_one_is_not_forgotten()
     let processor = processor(&outbox, &received);
     until_it_listens(&db).await;
     let (heard, _listener) = listener(&db).await;
-    let elsewhere = Outbox::new(db.another_pool(8).await);
+    let elsewhere = notifying(db.another_pool(8).await);
     let writers = (0..8).map(|writer| {
         let elsewhere = elsewhere.clone();
         tokio::spawn(async move {

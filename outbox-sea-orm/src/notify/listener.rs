@@ -38,8 +38,8 @@ impl<'a> Listener<'a> {
                 Ok(_) => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(
-                            "notifications do not arrive, as behind a proxy that pools transactions: what other \
-                             processes commit is found by polling"
+                            "notifications do not arrive, as behind a proxy that pools transactions: turn `notify` off \
+                             there, because it disturbs other connections of the proxy"
                         );
                     }
                     LONG_PAUSE

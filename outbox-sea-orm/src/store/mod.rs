@@ -60,10 +60,11 @@ struct Inner {
 }
 
 impl SeaOrmStore {
-    /// The tables of these names. Nothing is asked of the database yet.
+    /// The tables of these names. Nothing is asked of the database yet. Processors look for events by polling; those of
+    /// [`Outbox::store`](crate::Outbox::store) may also listen ([`notify`](crate::OutboxBuilder::notify)).
     #[must_use]
     pub fn new(db: DatabaseConnection, names: TableNames) -> Self {
-        Self::with(db, names, true)
+        Self::with(db, names, false)
     }
 
     /// The same; `listens` says whether processors listen for commits of other processes.
