@@ -137,8 +137,9 @@ pub async fn a_parked_key_moves_aside_and_comes_back_in_its_order(fixture: &dyn 
     assert_eq!(parked, expected.map(|(body, parked)| (body.to_owned(), parked)));
     assert_eq!(fixture.admin().parked_keys(None, 10).await.unwrap(), [order_key("a")]);
 
-    assert_eq!(one.settle_as(&rows[1], generation, vec![Fate::Parked]).await, Settled::Done);
-    assert_eq!(one.settle_as(&rows[2], generation, vec![Fate::Parked]).await, Settled::Done);
+    // Under the generation of the moment: a store may raise it whenever it has to have everything read again.
+    assert_eq!(one.settle(&rows[1], Fate::Parked).await, Settled::Done);
+    assert_eq!(one.settle(&rows[2], Fate::Parked).await, Settled::Done);
     let letters = fixture.admin().dead_letters(None, 10).await.unwrap();
     assert_eq!(letters.iter().filter(|letter| letter.state == DeadState::Parked).count(), 2);
     let behind = letters.iter().find(|letter| letter.seq == rows[1].message.seq).expect("2 is among them");
