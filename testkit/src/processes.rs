@@ -190,7 +190,8 @@ mod tests {
         };
         let gone = shell("exit 3");
         gone.start(0).await.unwrap();
-        let ended = async || gone.pause(0).await.is_err_and(|error| error.to_string().contains("by itself"));
+        // To go on is all that may be asked of it: paused before it ends, it would never end.
+        let ended = async || gone.resume(0).await.is_err_and(|error| error.to_string().contains("by itself"));
         while !ended().await {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

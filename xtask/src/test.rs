@@ -2,12 +2,17 @@
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use crate::interrupt::Interrupt;
 use crate::passes::{AS_ROLES, Pass};
 use crate::servers::{SKIP, with_servers};
 use crate::services::Service;
 use crate::{prepare, supervise, workspace};
+
+/// A test that hangs says which it is and fails, instead of whoever waits for it. Everything takes about ten minutes on
+/// two cores, and as long again to build.
+const LIMIT: Duration = Duration::from_mins(45);
 
 pub(crate) fn run(skip: Vec<Service>, pass: &Pass, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
@@ -31,7 +36,7 @@ pub(crate) fn run(skip: Vec<Service>, pass: &Pass, arguments: &[OsString]) -> an
         tests.env(SKIP, servers.skipped_names());
         // For tests that need a server of their own, to crash it.
         tests.env("OUTBOX_XTASK", std::env::current_exe()?).env("OUTBOX_TEST_RUN", &servers.folder);
-        supervise::run(tests, &interrupt, None)
+        supervise::run(tests, &interrupt, Some(LIMIT))
     })?;
     // Cargo's own code says whether it was the build or a test.
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
