@@ -31,8 +31,13 @@ enum Part {
 
 impl Destination {
     #[cfg(test)]
-    pub(super) fn whole(topic: &str) -> Self {
+    pub(super) fn of(topic: &str) -> Self {
         Self { topic: topic.into(), part: Part::Whole }
+    }
+
+    /// The topic as a whole, which comes before its parts.
+    pub(super) fn whole(&self) -> Self {
+        Self { topic: Arc::clone(&self.topic), part: Part::Whole }
     }
 
     pub(super) fn topic(&self) -> &str {

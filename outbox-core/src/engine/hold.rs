@@ -66,7 +66,7 @@ impl Holds {
         let lets_go = |held: &Destination| {
             self.pass.as_ref().is_some_and(|pass| pass.topics.contains(held) && !pass.again.contains_key(held))
         };
-        if self.topics.keys().any(|held| concerns(held, key, topic) && !lets_go(held)) {
+        if self.of_topic(topic).any(|held| concerns(held, key, topic) && !lets_go(held)) {
             self.hold_revisited(topic, seq);
             return true;
         }
@@ -96,7 +96,7 @@ impl Holds {
 
     /// Whether rows of a topic, met outside the pass, must be passed over although the topic works again.
     pub(super) fn covers_topic(&mut self, key: &Key, topic: &Destination, seq: i64) -> bool {
-        let covered = self.topics.keys().any(|held| concerns(held, key, topic));
+        let covered = self.of_topic(topic).any(|held| concerns(held, key, topic));
         if covered {
             self.hold_topic(topic, seq);
         }
@@ -229,9 +229,15 @@ impl Holds {
     /// Whether a pass could let events of this destination go. Where events are held under different divisions of their
     /// topic, nobody knows which keys they share, and all of them go together.
     fn may_pass(&self, topic: &Destination, flows: impl Fn(&Destination) -> bool) -> bool {
-        let divided = self.topics.keys().any(|held| held.may_share_keys(topic));
-        let concerned = |held: &&Destination| held.topic() == topic.topic();
-        flows(topic) && (!divided || self.topics.keys().filter(concerned).all(flows))
+        let divided = || self.of_topic(topic).any(|held| held.may_share_keys(topic));
+        flows(topic) && (!divided() || self.of_topic(topic).all(&flows))
+    }
+
+    /// What is held of the topic of a destination.
+    fn of_topic(&self, destination: &Destination) -> impl Iterator<Item = &Destination> {
+        let whole = destination.whole();
+        let from = self.topics.range(whole.clone()..).map(|(held, _)| held);
+        from.take_while(move |held| held.topic() == whole.topic())
     }
 
     fn begin(
@@ -285,7 +291,7 @@ mod tests {
     fn what_comes_to_light_behind_a_pass_keeps_later_events_of_its_key_back() {
         let (mut holds, now) = (Holds::default(), Instant::now());
         let key = Key::Ordered(OrderKey { topic: "things".to_owned(), key: "a".to_owned() });
-        let things = Destination::whole("things");
+        let things = Destination::of("things");
         holds.hold_key(key.clone(), 10);
         holds.release_key(&key, now);
         assert_eq!(holds.revisit(now, 100, |_| true, None).map(|pass| pass.from), Some(10));

@@ -269,10 +269,6 @@ impl Topics {
     }
 
     fn entry(&mut self, name: &Destination) -> &mut Topic {
-        if !self.topics.contains_key(name) {
-            self.topics.insert(name.clone(), Topic::new());
-        }
-        // Just inserted, if it was not there.
         self.topics.entry(name.clone()).or_insert_with(Topic::new)
     }
 }

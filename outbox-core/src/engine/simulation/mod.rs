@@ -23,7 +23,7 @@ mod writers;
 use std::sync::Mutex;
 
 pub(super) use self::nodes::at_once;
-use self::seeds::{Seeds, run_all};
+use self::seeds::{Seeds, run_all, say};
 use self::summary::Summary;
 use self::world::World;
 use crate::retry::OnDeath;
@@ -81,10 +81,7 @@ fn every_seed_keeps_every_promise() {
         let summary = simulate(world).summary;
         *all.lock().unwrap() += summary;
     });
-    #[allow(clippy::print_stdout, reason = "the figures are what `cargo xtask simulate` is for")]
-    {
-        println!("{}", all.into_inner().unwrap());
-    }
+    say(all.into_inner().unwrap());
 }
 
 #[test]

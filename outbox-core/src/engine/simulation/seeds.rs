@@ -6,6 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+/// For who reads along.
+pub(super) fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}
+
 /// Failing seeds after which it is enough.
 const ENOUGH: usize = 10;
 

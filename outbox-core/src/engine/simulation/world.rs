@@ -10,6 +10,7 @@ use super::facts::Facts;
 use super::nodes::Node;
 use super::queue::Queue;
 use super::repeats::Right;
+use super::seeds::say;
 use super::summary::Summary;
 use super::writers::Transaction;
 use crate::engine::{Effect, EngineConfig, Event};
@@ -317,9 +318,8 @@ impl World {
     }
 
     /// Prints all of it.
-    #[allow(clippy::print_stderr, reason = "only for who repeats a seed that failed")]
     pub(super) fn explain(&self) {
-        self.trace.iter().flatten().for_each(|line| eprintln!("{line}"));
+        self.trace.iter().flatten().for_each(say);
     }
 
     pub(super) fn violated(&mut self, violation: Violation) {

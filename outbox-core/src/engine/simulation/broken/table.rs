@@ -1,6 +1,7 @@
 //! What each broken part is caught by.
 
 use super::super::check::Violation;
+use super::super::seeds::say;
 use super::super::world::World;
 use super::super::{deploys, faulty, zombies};
 use super::Broken;
@@ -18,10 +19,7 @@ fn is_caught(broken: Broken, world: impl Fn(u64) -> World, by: &[fn(String) -> V
                 std::mem::discriminant(&one(String::new())) == std::mem::discriminant(&violation)
             };
             assert!(by.iter().any(same), "seed {seed} is caught by something else: {violation:?}");
-            #[allow(clippy::print_stdout, reason = "how soon it is caught says how wild the simulation is")]
-            {
-                println!("{broken:?} is caught by seed {seed}: {violation:?}");
-            }
+            say(format_args!("{broken:?} is caught by seed {seed}: {violation:?}"));
             return;
         }
     }
