@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::history;
 use crate::profile::KEYS;
 use crate::stage::Stage;
-use outbox_testkit::{Direction, Period, Trap};
+use outbox_testkit::{Period, Trap};
 
 /// How long a trap waits for somebody to go into it.
 const TRAP: Duration = Duration::from_secs(5);
@@ -97,25 +97,10 @@ async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
     let proxy = fault.link().and_then(|link| stage.proxy(link)).context("no proxy")?;
     match fault {
         Fault::Reset { .. } => proxy.cut(),
-        Fault::BlackHole { length, .. } => {
-            proxy.hold(Direction::ToServer);
-            proxy.hold(Direction::ToClient);
-            tokio::time::sleep(length).await;
-            proxy.cut();
-            proxy.release(Direction::ToServer);
-            proxy.release(Direction::ToClient);
-        }
+        Fault::BlackHole { length, .. } => proxy.black_hole(length).await,
         Fault::Silence { .. } => proxy.silence(),
-        Fault::OneWay { direction, length, .. } => {
-            proxy.hold(direction);
-            tokio::time::sleep(length).await;
-            proxy.release(direction);
-        }
-        Fault::Slow { latency, length, .. } => {
-            proxy.slow(latency);
-            tokio::time::sleep(length).await;
-            proxy.slow(Duration::ZERO);
-        }
+        Fault::OneWay { direction, length, .. } => proxy.one_way(direction, length).await,
+        Fault::Slow { latency, length, .. } => proxy.slow_for(latency, length).await,
         Fault::CutAfter { bytes, .. } => {
             proxy.cut_after(bytes);
             return Ok(sprung_or_not(proxy).await);

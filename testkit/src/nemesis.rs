@@ -301,24 +301,9 @@ impl Trouble {
     async fn happen(self, proxy: &Proxy, length: Duration) {
         match self {
             Self::Reset => proxy.cut(),
-            Self::BlackHole => {
-                proxy.hold(Direction::ToServer);
-                proxy.hold(Direction::ToClient);
-                tokio::time::sleep(length).await;
-                proxy.cut();
-                proxy.release(Direction::ToServer);
-                proxy.release(Direction::ToClient);
-            }
-            Self::OneWay(direction) => {
-                proxy.hold(direction);
-                tokio::time::sleep(length).await;
-                proxy.release(direction);
-            }
-            Self::Slow(latency) => {
-                proxy.slow(latency);
-                tokio::time::sleep(length).await;
-                proxy.slow(Duration::ZERO);
-            }
+            Self::BlackHole => proxy.black_hole(length).await,
+            Self::OneWay(direction) => proxy.one_way(direction, length).await,
+            Self::Slow(latency) => proxy.slow_for(latency, length).await,
             Self::CutAfter(bytes) => {
                 proxy.cut_after(bytes);
                 tokio::time::sleep(length).await;

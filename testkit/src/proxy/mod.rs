@@ -2,6 +2,7 @@
 
 mod kafka;
 mod link;
+mod spells;
 #[cfg(test)]
 mod tests;
 
