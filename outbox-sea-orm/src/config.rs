@@ -90,7 +90,8 @@ impl OutboxBuilder {
     /// NOTIFY and LISTEN. Default: false, and then they are found by polling; other databases have nothing like it.
     ///
     /// A notification is sent after the commit, through the connection pool, at most 200 times a second. A processor
-    /// listens on one more connection, outside of the pool.
+    /// listens on one more connection, outside of the pool, and opens another for a moment when it has heard nothing for
+    /// a minute.
     ///
     /// Not through a proxy that pools transactions, such as PgBouncer in that mode: LISTEN belongs to a session, which
     /// the proxy lends to others afterwards, and a notification in the middle of their statements breaks their

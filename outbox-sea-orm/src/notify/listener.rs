@@ -34,8 +34,8 @@ impl<'a> Listener<'a> {
         let mut told = false;
         loop {
             let pause = match self.listen_once(pool, wake).await {
-                Ok(heard) if heard => PAUSE,
-                Ok(_) => {
+                Ok(true) => PAUSE,
+                Ok(false) => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(
                             "notifications do not arrive, as behind a proxy that pools transactions: turn `notify` off \

@@ -7,7 +7,7 @@ use outbox_core::Envelope;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, TransactionSession};
 
 use super::OutboxTransaction;
-use super::level::Log;
+use super::log::Log;
 use super::session::{Inside, Open};
 use crate::error::{Breach, OutboxError};
 use crate::failpoint::failpoint;

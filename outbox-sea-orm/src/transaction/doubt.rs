@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
 
-use super::level::Log;
+use super::log::Log;
 use crate::error::{Breach, OutboxError};
 
 /// Asks the database whether the transaction is still open and well, if a statement gave reason to doubt it. `depth`

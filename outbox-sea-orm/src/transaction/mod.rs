@@ -4,7 +4,8 @@ mod begin;
 mod close;
 mod delegate;
 mod doubt;
-pub(crate) mod level;
+mod level;
+mod log;
 mod session;
 mod stage;
 

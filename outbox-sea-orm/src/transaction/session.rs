@@ -7,7 +7,8 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 
 use super::doubt;
-use super::level::{Level, Log};
+use super::level::Level;
+use super::log::Log;
 use crate::error::{Breach, OutboxError};
 use crate::finish::finish;
 use crate::sync::lock;

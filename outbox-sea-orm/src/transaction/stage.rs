@@ -6,7 +6,7 @@ use outbox_core::event::{HasStaged, TakenEvent};
 use outbox_core::{AggregateRoot, Envelope, EventId, EventOptions, OutboxEvent};
 
 use super::OutboxTransaction;
-use super::level::Staged;
+use super::log::Staged;
 use crate::error::StageError;
 
 impl OutboxTransaction {
