@@ -15,17 +15,6 @@ pub(crate) const SEEDS: &[&str] = &[
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 ];
 
-const TABLES: [Table; 8] = [
-    Table::Event,
-    Table::Scheduled,
-    Table::Dead,
-    Table::Parked,
-    Table::Shard,
-    Table::Processor,
-    Table::Meta,
-    Table::Migrations,
-];
-
 pub(crate) fn run(data: &[u8]) {
     let mut pieces = Pieces::of(data);
     let (prefix, schema) = (pieces.text(), pieces.next());
@@ -37,7 +26,7 @@ pub(crate) fn run(data: &[u8]) {
         assert_eq!(with.is_ok(), is_name(&schema, 63), "{schema:?}");
         names = with.unwrap_or(names);
     }
-    for table in TABLES {
+    for table in Table::ALL {
         assert!(is_name(&names.bare(table), 63), "{names:?}");
         for backend in [DbBackend::Postgres, DbBackend::MySql, DbBackend::Sqlite] {
             let sql = names.sql(table, backend);
