@@ -1,6 +1,6 @@
 //! Where events go, as far as they share a fate there.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) struct Destination {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Part {
-    /// Nobody knows the topic's parts.
+    /// For events with a key, as long as nobody knows the topic's parts.
     Whole,
     /// For events without a key, which may go to any part.
     Any,
@@ -84,40 +84,35 @@ pub(super) type PartitionOf = dyn Fn(&Message) -> Option<Partition> + Send + Syn
 /// Finds the destinations of messages.
 pub(super) struct Directory {
     partition_of: Box<PartitionOf>,
-    /// Topics by their names, which their destinations share, and whether they have had parts.
-    topics: HashMap<Arc<str>, bool>,
+    /// Names of topics, which their destinations share.
+    names: HashSet<Arc<str>>,
 }
 
 impl Directory {
     pub(super) fn new(partition_of: Box<PartitionOf>) -> Self {
-        Self { partition_of, topics: HashMap::new() }
+        Self { partition_of, names: HashSet::new() }
     }
 
     /// Where a message goes.
     pub(super) fn find(&mut self, message: &Message) -> Destination {
-        let (topic, divided) = match self.topics.get_key_value(message.topic()) {
-            Some((topic, divided)) => (Arc::clone(topic), *divided),
-            None => (self.remember(message.topic().into(), false), false),
-        };
         let part = match message.key().map(|_| (self.partition_of)(message)) {
-            None if divided => Part::Any,
-            None | Some(None) => Part::Whole,
-            Some(Some(Partition { number, of })) => {
-                if !divided {
-                    self.remember(Arc::clone(&topic), true);
-                }
-                Part::One { of, number }
-            }
+            None => Part::Any,
+            Some(None) => Part::Whole,
+            Some(Some(Partition { number, of })) => Part::One { of, number },
         };
-        Destination { topic, part }
+        Destination { topic: self.name(message.topic()), part }
     }
 
-    fn remember(&mut self, topic: Arc<str>, divided: bool) -> Arc<str> {
-        if self.topics.len() >= REMEMBERED {
-            self.topics.clear();
+    fn name(&mut self, topic: &str) -> Arc<str> {
+        if let Some(name) = self.names.get(topic) {
+            return Arc::clone(name);
         }
-        self.topics.insert(Arc::clone(&topic), divided);
-        topic
+        if self.names.len() >= REMEMBERED {
+            self.names.clear();
+        }
+        let name: Arc<str> = topic.into();
+        self.names.insert(Arc::clone(&name));
+        name
     }
 }
 

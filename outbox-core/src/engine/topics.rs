@@ -265,7 +265,11 @@ impl Topics {
     /// Topics that do not work now, and why.
     pub(super) fn paused(&self) -> Vec<(String, String)> {
         let broken = self.topics.iter().filter(|(_, topic)| !matches!(topic.breaker, Breaker::Closed));
-        broken.map(|(destination, topic)| (destination.to_string(), topic.cause.clone())).collect()
+        let mut paused: Vec<_> =
+            broken.map(|(destination, topic)| (destination.to_string(), topic.cause.clone())).collect();
+        // With and without keys.
+        paused.dedup_by(|one, other| one.0 == other.0);
+        paused
     }
 
     fn entry(&mut self, name: &Destination) -> &mut Topic {

@@ -130,3 +130,19 @@ fn keys_keep_their_order_while_the_parts_of_their_topic_change() {
         }
     }
 }
+
+/// Events without a key go to any part, and say nothing about the parts that keys are on.
+#[test]
+fn events_without_a_key_hold_up_no_key() {
+    let of = Arc::new(AtomicU32::new(2));
+    let mut rig = Rig::new(1);
+    let node = rig.start_with_parts(config(), &of);
+    // The first that is seen of the topic.
+    rig.store.commit([Envelope { key: None, ..event("things", "none") }]);
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, unreachable);
+    rig.store.commit([event("things", "a"), event("things", "b")]);
+    rig.handle(node, Event::Woken);
+    let with_key = |(_, message): &&(u64, Arc<Message>)| message.key().is_some();
+    assert_eq!(rig.nodes[node].with_publisher.iter().filter(with_key).count(), 2);
+}
