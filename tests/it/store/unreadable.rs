@@ -114,10 +114,10 @@ on_every_database! {
         let store = outbox.store();
         eventually(DEADLINE, || async { store.pending(0, 1).await.unwrap().is_empty() }).await;
         assert_eq!(bodies(&received, "good"), ["1", "2"]);
-        let before = bodies(&received, "bad");
+        // Nothing is wrong with what was before it.
+        assert_eq!(bodies(&received, "bad"), ["b1"]);
         let letters = store.dead_letters(None, 10).await.unwrap();
-        assert_eq!(before.len() + letters.len(), 3);
-        assert!(before == ["b1"] || before.is_empty(), "{before:?}");
+        assert_eq!(letters.len(), 2);
         change(&db, "dead", REPAIR, "b2").await;
         let key = OrderKey { topic: "topic".to_owned(), key: "bad".to_owned() };
         assert_eq!(store.requeue_key(&key).await.unwrap(), letters.len() as u64);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Change, Fate, Key, Lane, Topics, after};
+use super::{Change, Fate, Key, Lane, SLOW, Topics, after};
 use crate::engine::destination::Destination;
 use crate::message::Message;
 use crate::retry::{OnDeath, RetryRules, Verdict};
@@ -28,9 +28,7 @@ impl Lane {
         }
         let mut cursor = found.revisited.last().filter(|_| found.more_revisited).map(|row| row.message.seq + 1);
         for row in found.revisited {
-            if let Some(row) = self.bury(now, row, policies) {
-                self.take_revisited(now, row, topics);
-            }
+            self.take_revisited(now, row, topics, policies);
         }
         if self.holds.is_probe() && topics.probe_of(self.lease.shard).is_none() {
             cursor = None; // found
@@ -40,9 +38,7 @@ impl Lane {
         }
         let last = found.rows.last().map(|row| row.message.seq);
         for row in found.rows {
-            if let Some(row) = self.bury(now, row, policies) {
-                self.take(now, row, topics);
-            }
+            self.take(now, row, topics, policies);
         }
         self.hungry = found.more;
         self.decided = decided;
@@ -53,27 +49,7 @@ impl Lane {
         self.passed = self.passed.split_off(&(self.mark + 1));
     }
 
-    /// Gives a row back that can be understood. Another is dead at once: no publisher could do anything about it.
-    fn bury(&mut self, now: Instant, row: Row, policies: &RetryRules) -> Option<Row> {
-        let Some(problem) = row.unreadable.as_ref().filter(|_| !row.parked) else { return Some(row) };
-        let message = Arc::new(row.message);
-        self.front = self.front.max(message.seq);
-        if self.has(now, &message) {
-            return None;
-        }
-        // As if it were the last attempt.
-        let then = policies.verdict(&message, u32::MAX, 0.0);
-        let park = matches!(then, Verdict::Dead(OnDeath::ParkKey)) && message.envelope.key.is_some();
-        let error = format!("the row cannot be understood: {problem}");
-        tracing::error!(id = %message.id(), shard = %message.shard, seq = message.seq, error, "an event cannot be read and is dead");
-        self.passed.remove(&message.seq);
-        self.tracked.insert(message.seq, message.id());
-        let fate = Fate::Dead { attempts: message.attempts.saturating_add(1), error, park };
-        self.reject(Key::of(&message), &[message], fate);
-        None
-    }
-
-    fn take(&mut self, now: Instant, row: Row, topics: &mut Topics) {
+    fn take(&mut self, now: Instant, row: Row, topics: &mut Topics, policies: &RetryRules) {
         let seq = row.message.seq;
         self.front = self.front.max(seq);
         if self.has(now, &row.message) {
@@ -92,7 +68,7 @@ impl Lane {
                 return;
             }
         }
-        self.admit(now, key, destination, row, topics);
+        self.admit(now, (key, destination), row, topics, policies);
     }
 
     /// Whether the event's number is in memory. If that is another event's, its key waits for it.
@@ -111,7 +87,7 @@ impl Lane {
         true
     }
 
-    fn take_revisited(&mut self, now: Instant, row: Row, topics: &mut Topics) {
+    fn take_revisited(&mut self, now: Instant, row: Row, topics: &mut Topics, policies: &RetryRules) {
         let seq = row.message.seq;
         if self.has(now, &row.message) {
             return;
@@ -128,10 +104,17 @@ impl Lane {
                 return;
             }
         }
-        self.admit(now, key, destination, row, topics);
+        self.admit(now, (key, destination), row, topics, policies);
     }
 
-    fn admit(&mut self, now: Instant, key: Key, destination: Destination, row: Row, topics: &mut Topics) {
+    fn admit(
+        &mut self,
+        now: Instant,
+        (key, destination): (Key, Destination),
+        row: Row,
+        topics: &mut Topics,
+        policies: &RetryRules,
+    ) {
         let message = row.message;
         let seq = message.seq;
         if row.parked {
@@ -139,6 +122,11 @@ impl Lane {
             self.tracked.insert(seq, message.id());
             self.changes.push(Change { seq, id: message.id(), fate: Fate::Parked });
             self.waiting.insert(seq, key);
+            return;
+        }
+        if let Some(problem) = row.unreadable {
+            topics.probe_lost(&destination, self.lease.shard);
+            self.bury(now, key, Arc::new(message), &problem, policies);
             return;
         }
         if let Some(wait) = row.retry_in {
@@ -165,5 +153,29 @@ impl Lane {
             topics.ready(&destination, self.lease.shard, key);
         }
         stream.enqueue(Arc::new(message), destination);
+    }
+
+    /// A row that cannot be understood is dead when its turn comes: no publisher could do anything about it. Not before,
+    /// because its key may be parked with it, and nothing is wrong with what comes earlier.
+    fn bury(&mut self, now: Instant, key: Key, message: Arc<Message>, problem: &str, policies: &RetryRules) {
+        let seq = message.seq;
+        if let Some(stream) = self.streams.get(&key) {
+            let free = stream.is_free();
+            self.pass_over(seq);
+            self.hold_behind(&key, seq);
+            if free {
+                self.holds.release_key(&key, now + SLOW);
+            }
+            return;
+        }
+        // As if it were the last attempt.
+        let then = policies.verdict(&message, u32::MAX, 0.0);
+        let park = matches!(then, Verdict::Dead(OnDeath::ParkKey)) && message.envelope.key.is_some();
+        let error = format!("the row cannot be understood: {problem}");
+        tracing::error!(id = %message.id(), shard = %message.shard, seq, error, "an event cannot be read and is dead");
+        self.passed.remove(&seq);
+        self.tracked.insert(seq, message.id());
+        let fate = Fate::Dead { attempts: message.attempts.saturating_add(1), error, park };
+        self.reject(key, &[message], fate);
     }
 }

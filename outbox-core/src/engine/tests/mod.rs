@@ -7,7 +7,9 @@ mod hints;
 mod once;
 mod parts;
 mod slow;
+mod unreadable;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,6 +64,8 @@ struct Node {
 /// Engines that share a store. Calls of the store are answered at once, messages when the test says so.
 struct Rig {
     store: MemoryStore,
+    /// Rows that cannot be understood.
+    garbled: HashSet<EventId>,
     now: Instant,
     nodes: Vec<Node>,
     turns: usize,
@@ -69,7 +73,8 @@ struct Rig {
 
 impl Rig {
     fn new(shards: u16) -> Self {
-        Self { store: MemoryStore::new(shards), now: Instant::now(), nodes: Vec::new(), turns: 0 }
+        let (store, garbled) = (MemoryStore::new(shards), HashSet::new());
+        Self { store, garbled, now: Instant::now(), nodes: Vec::new(), turns: 0 }
     }
 
     /// Starts another engine, and returns its number.
@@ -155,7 +160,13 @@ impl Rig {
             }
             Effect::Read(request) => {
                 node.reads.push(request.clone());
-                Event::Read(at_once(store.read(request)))
+                let mut answer = at_once(store.read(request));
+                let lanes = answer.iter_mut().flat_map(|reply| &mut reply.lanes);
+                for row in lanes.flat_map(|lane| lane.rows.iter_mut().chain(&mut lane.revisited)) {
+                    let garbled = self.garbled.contains(&row.message.id());
+                    row.unreadable = garbled.then(|| "nonsense".to_owned());
+                }
+                Event::Read(answer)
             }
             Effect::Settle(_) if node.settles_fail.is_some() => {
                 node.settles_fail = node.settles_fail.map(|failed| failed + 1);
