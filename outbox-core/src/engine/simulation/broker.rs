@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::facts::Facts;
-use super::world::{Action, ORDERED, World};
+use super::world::{Action, World};
 use crate::engine::Event;
 use crate::message::Message;
 use crate::publisher::{Outcome, PublishError};
@@ -14,27 +15,27 @@ impl World {
         let life = self.nodes[n].life;
         // What is under way when a broker is restarted fails, and may be there all the same, up to somewhere.
         let restarted = self.faults && self.random.u8(..80) == 0;
-        let mut failed = [false; ORDERED];
+        let mut failed = BTreeSet::new();
         for (token, message) in batch {
             let key = self.facts.of(message.id()).key;
-            let behind = failed.get(key).is_some_and(|failed| *failed);
-            let (mut outcome, mut persist) = match behind {
+            let (mut outcome, mut persist) = match failed.contains(&key) {
                 true => (Outcome::Withheld, false),
-                false => self.outcome(n, &message),
+                false => self.outcome(n, key, &message),
             };
             if restarted && matches!(outcome, Outcome::Delivered) {
                 outcome = Outcome::Failed(PublishError::unreachable("restarted"));
                 persist = self.random.bool();
             }
             let (outcome, persist) = self.spoil_outcome(outcome, persist);
-            if let Some(failed) = failed.get_mut(key) {
-                *failed |= !matches!(outcome, Outcome::Delivered) && !self.lets_pass();
+            if message.key().is_some() && !matches!(outcome, Outcome::Delivered) && !self.lets_pass() {
+                failed.insert(key);
             }
             match (&outcome, persist) {
                 (Outcome::Delivered, true) => self.opened(n, &message),
                 (_, true) => self.may_repeat(message.id()),
                 (_, false) => {}
             }
+            self.check_readable(&message);
             if persist {
                 self.check_parked(n, &message);
             }
@@ -52,24 +53,22 @@ impl World {
         let slow = if !self.fast && self.random.u8(..50) == 0 { 4_000 } else { 10 };
         let slow = if self.harsh { 200..1_500 } else { 0..slow };
         let mut at = self.now + self.milliseconds(slow);
-        if message.envelope.topic == "shaky" {
-            at = at.max(self.silent_until);
+        if let Some(silence) = self.silence.filter(|silence| self.is_in(silence.area, key, message)) {
+            at = at.max(silence.until);
         }
-        if let Some((_, until)) = self.hung.filter(|(hung, _)| *hung == key) {
-            at = at.max(until);
-        }
-        if let Some(last) = self.nodes[n].last_append.get_mut(key) {
+        if message.key().is_some() {
+            let last = self.nodes[n].last_append.entry(key).or_default();
             at = at.max(*last);
             *last = at;
         }
         self.spoil_arrival(at)
     }
 
-    fn outcome(&mut self, n: usize, message: &Message) -> (Outcome, bool) {
+    fn outcome(&mut self, n: usize, key: usize, message: &Message) -> (Outcome, bool) {
         if self.nodes[n].cut {
             return (Outcome::Failed(PublishError::unreachable("cut off")), false);
         }
-        if self.outage && message.envelope.topic == "shaky" {
+        if self.outage.is_some_and(|area| self.is_in(area, key, message)) {
             return (Outcome::Failed(PublishError::unreachable("outage")), false);
         }
         let fact = self.facts.of(message.id());

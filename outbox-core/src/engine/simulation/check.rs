@@ -20,6 +20,8 @@ pub(super) enum Violation {
     Window(String),
     /// Dead, although the broker has not rejected it as often as it may.
     WronglyDead(String),
+    /// Published, although its row could not be understood.
+    Unreadable(String),
     /// Aside, although nobody would find it there.
     WronglyParked(String),
     /// Published by the owner of the shard while its key was parked.
@@ -112,6 +114,13 @@ impl World {
             if !fact.was_poison {
                 self.violated(Violation::WronglyDead(format!("{}, which was never rejected", change.id)));
             }
+        }
+    }
+
+    /// Nobody knows what to publish of a row that cannot be understood.
+    pub(super) fn check_readable(&mut self, message: &Message) {
+        if self.facts.of(message.id()).garbled {
+            self.violated(Violation::Unreadable(format!("{} of {:?}", message.seq, message.order_key())));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::area::Area;
 use super::seeds::{Seeds, run_all};
 use super::world::{Action, HEALED, LEASE, World};
 use crate::retry::OnDeath;
@@ -89,12 +90,12 @@ fn a_topic_that_does_not_exist_makes_nobody_dance() {
     run_all(&Seeds::a_tenth(12), |seed| {
         let mut world = world(seed, true, &[]);
         world.run_until(CUT);
-        world.outage = true;
+        world.outage = Some(Area::Topic);
         let before = world.moves;
         world.run_until(CUT + 40 * LEASE);
         // A processor may have had nothing but that topic to try for a while.
         assert!(world.moves <= before + 48, "seed {seed}: {} moves", world.moves - before);
-        world.outage = false;
+        world.outage = None;
         world.end_well(seed);
     });
 }

@@ -8,7 +8,7 @@ use super::nodes::{at_once, failed};
 use super::world::{Action, World};
 use crate::engine::{Effect, Event};
 use crate::publisher::PublishError;
-use crate::store::{Fate, LeaseReply, LeaseRequest, ReadRequest, SettleReply, SettleRequest, Store};
+use crate::store::{Fate, LeaseReply, LeaseRequest, ReadReply, ReadRequest, Row, SettleReply, SettleRequest, Store};
 
 /// How long a deletion may not be durable.
 const VOLATILE: Duration = Duration::from_millis(600);
@@ -113,10 +113,24 @@ impl World {
         reply
     }
 
-    fn read(&mut self, n: usize, mut request: ReadRequest) -> crate::store::ReadReply {
+    fn read(&mut self, n: usize, mut request: ReadRequest) -> ReadReply {
         request.processor = self.identity(request.processor);
-        let reply = at_once(self.store.read(request)).unwrap();
+        let mut reply = at_once(self.store.read(request)).unwrap();
+        for row in reply.lanes.iter_mut().flat_map(|lane| lane.rows.iter_mut().chain(&mut lane.revisited)) {
+            self.garble(row);
+        }
         self.spoil_read(n, reply)
+    }
+
+    /// Something is written in the row that nobody understands.
+    fn garble(&mut self, row: &mut Row) {
+        let most = self.most_attempts();
+        let fact = self.facts.of(row.message.id());
+        if fact.garbled {
+            row.unreadable = Some("the headers are not what headers are".to_owned());
+            fact.rejections = most;
+            self.summary.unreadable += 1;
+        }
     }
 
     /// Writes outcomes, and notes what that means.

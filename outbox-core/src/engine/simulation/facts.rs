@@ -11,11 +11,15 @@ pub(super) struct Fact {
     pub(super) delayed: bool,
     /// The broker rejects it.
     pub(super) poison: bool,
+    /// Its row cannot be understood.
+    pub(super) garbled: bool,
+    /// It was one or the other.
     pub(super) was_poison: bool,
     pub(super) given_up: bool,
     /// It died, and its key went on without it.
     pub(super) left_behind: bool,
-    /// How often the broker has rejected it since it was staged, or requeued.
+    /// How often the broker has rejected it since it was staged, or requeued. A row that cannot be understood is as good
+    /// as rejected for the last time.
     pub(super) rejections: u32,
     pub(super) committed_at: Option<Duration>,
     /// The server that took over has not heard of it.
@@ -76,8 +80,8 @@ impl Facts {
         }
     }
 
-    /// Whatever made the broker refuse events does so no more.
+    /// Whatever made the broker refuse events does so no more, and rows are as they should be.
     pub(super) fn mend(&mut self) {
-        self.all.iter_mut().for_each(|fact| fact.poison = false);
+        self.all.iter_mut().for_each(|fact| (fact.poison, fact.garbled) = (false, false));
     }
 }

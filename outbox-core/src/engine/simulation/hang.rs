@@ -1,11 +1,13 @@
-//! A topic, or a key, says nothing for minutes, while processors join and leave.
+//! A topic, a partition or a key says nothing for minutes, while processors join and leave.
 
 use std::time::Duration;
 
+use super::area::{Area, partition};
 use super::seeds::{Seeds, run_all};
-use super::world::{Action, World};
+use super::world::{Action, ORDERED, World};
 use crate::retry::OnDeath;
 
+const PARTITIONS: u32 = 3;
 const HANGS: Duration = Duration::from_secs(150);
 /// How long a processor may take to stop: what hangs keeps it, and its shards with it, for so long.
 const STOPS: Duration = Duration::from_secs(8);
@@ -13,9 +15,10 @@ const STOPS: Duration = Duration::from_secs(8);
 /// found out that there is something for which it need not wait.
 const LATE: Duration = Duration::from_secs(STOPS.as_secs() + 12);
 
-fn others_are_on_time(seed: u64, hangs: Option<usize>, trace: bool) {
+fn others_are_on_time(seed: u64, hangs: Area, others: impl Fn(usize) -> bool, trace: bool) {
     let mut world = World::new(seed, OnDeath::ParkKey, None);
     (world.fast, world.left_to_write, world.trace) = (true, usize::MAX, trace.then(Vec::new));
+    world.partitions = if let Area::Partition(_) = hangs { PARTITIONS } else { 0 };
     world.after(2_000, Action::Silence(hangs, HANGS));
     for n in 0..6 {
         let node = world.random.usize(..world.nodes.len());
@@ -24,12 +27,11 @@ fn others_are_on_time(seed: u64, hangs: Option<usize>, trace: bool) {
         let action = if world.random.u8(..4) == 0 { Action::Crash(node) } else { Action::Stop(node, STOPS) };
         world.after(at, action);
     }
-    let others = |key: usize| hangs.map_or(key.is_multiple_of(2), |hangs| key != hangs);
     let mut now = LATE;
     while now < HANGS {
         now += Duration::from_secs(1);
         world.run_until(now);
-        let late = world.undelivered_of(now - LATE, others);
+        let late = world.undelivered_of(now - LATE, &others);
         if !late.is_empty() {
             world.explain();
             panic!("seed {seed} at {now:?}: {late:?}");
@@ -42,12 +44,27 @@ fn others_are_on_time(seed: u64, hangs: Option<usize>, trace: bool) {
 #[test]
 fn a_topic_that_hangs_holds_up_no_other_while_processors_come_and_go() {
     let seeds = Seeds::a_tenth(6);
-    run_all(&seeds, |seed| others_are_on_time(seed, None, seeds.is_one()));
+    run_all(&seeds, |seed| others_are_on_time(seed, Area::Topic, |key| key.is_multiple_of(2), seeds.is_one()));
+}
+
+#[test]
+fn a_partition_that_hangs_holds_up_no_other_while_processors_come_and_go() {
+    let seeds = Seeds::a_tenth(6);
+    run_all(&seeds, |seed| {
+        let number = u32::try_from(seed).unwrap() % PARTITIONS;
+        // Events without a key may be anywhere.
+        let others =
+            |key: usize| key.is_multiple_of(2) || (key < ORDERED && partition(key, PARTITIONS) != Some(number));
+        others_are_on_time(seed, Area::Partition(number), others, seeds.is_one());
+    });
 }
 
 #[test]
 fn a_key_that_hangs_holds_up_no_other_while_processors_come_and_go() {
     let seeds = Seeds::a_tenth(6);
     let key = |seed: u64| usize::try_from(seed % 10).unwrap();
-    run_all(&seeds, |seed| others_are_on_time(seed, Some(key(seed)), seeds.is_one()));
+    run_all(&seeds, |seed| {
+        let hangs = key(seed);
+        others_are_on_time(seed, Area::Key(hangs), |key| key != hangs, seeds.is_one());
+    });
 }

@@ -3,6 +3,7 @@
 //! `cargo xtask simulate` makes many of them. Without it, `OUTBOX_TEST_SEED=7` repeats one run, `OUTBOX_TEST_SEEDS=1000`
 //! makes a thousand, and both together a thousand from the seventh on.
 
+mod area;
 mod broken;
 mod broker;
 mod check;

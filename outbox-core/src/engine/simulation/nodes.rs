@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::area::partition_of;
 use super::check::Violation;
 use super::clock::Clock;
 use super::repeats::Open;
-use super::world::{Action, LEASE, ORDERED, World};
+use super::world::{Action, LEASE, World};
 use crate::engine::{Effect, Engine, Event};
 use crate::shard::Shard;
 use crate::store::{StoreError, StoreErrorKind};
@@ -25,7 +28,9 @@ pub(super) struct Node {
     /// When it must have stopped.
     deadline: Option<Duration>,
     /// When the last message of each key reaches the broker: a connection keeps order.
-    pub(super) last_append: [Duration; ORDERED],
+    pub(super) last_append: BTreeMap<usize, Duration>,
+    /// How many partitions its publisher knows of.
+    pub(super) partitions: Arc<AtomicU32>,
     /// The leases of the last round that it heard of.
     pub(super) held: BTreeMap<Shard, i64>,
     pub(super) open: Vec<Open>,
@@ -42,7 +47,8 @@ impl Node {
             cut: false,
             poll_at: None,
             deadline: None,
-            last_append: [Duration::ZERO; ORDERED],
+            last_append: BTreeMap::new(),
+            partitions: Arc::default(),
             held: BTreeMap::new(),
             open: Vec::new(),
         }
@@ -64,9 +70,10 @@ impl World {
         let (id, seed) = (Uuid::from_u128(self.random.u128(..)), self.random.u64(..));
         let now = self.nodes[n].clock.at(self.now);
         let engine = Engine::new(now, id, format!("node-{n}"), seed, self.config());
-        let node = &mut self.nodes[n];
-        node.engine = Some(engine);
-        node.last_append = [Duration::ZERO; ORDERED];
+        let (node, partitions) = (&mut self.nodes[n], Arc::new(AtomicU32::new(0)));
+        (node.last_append, node.partitions) = (BTreeMap::new(), Arc::clone(&partitions));
+        node.engine = Some(engine.with_partitions(move |message| partition_of(message, &partitions)));
+        self.will_learn(n);
         self.poll(n);
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::area::Area;
 use super::world::{Action, ORDERED, World};
 
 impl World {
@@ -38,8 +39,9 @@ impl World {
     fn plan_broker(&mut self) {
         if self.random.bool() {
             let (from, length) = (self.random.u64(0..10_000), self.random.u64(10..8_000));
-            self.after(from, Action::Outage(true));
-            self.after(from + length, Action::Outage(false));
+            let area = self.area();
+            self.after(from, Action::Outage(Some(area)));
+            self.after(from + length, Action::Outage(None));
         }
         if self.random.u8(..3) == 0 {
             self.blind = self.random.bool();
@@ -50,8 +52,21 @@ impl World {
         }
         if self.random.u8(..3) == 0 {
             let (from, length) = (self.random.u64(0..10_000), self.milliseconds(1_000..20_000));
-            let key = self.random.bool().then(|| self.random.usize(..ORDERED));
-            self.after(from, Action::Silence(key, length));
+            let area = self.area();
+            self.after(from, Action::Silence(area, length));
+        }
+        self.partitions = self.random.u32(..4);
+        for _ in 0..self.random.usize(..3) {
+            let (at, partitions) = (self.random.u64(..20_000), self.random.u32(..6));
+            self.after(at, Action::Divide(partitions));
+        }
+    }
+
+    fn area(&mut self) -> Area {
+        match self.random.u8(..3) {
+            0 => Area::Topic,
+            1 => Area::Partition(self.random.u32(..2)),
+            _ => Area::Key(self.random.usize(..ORDERED)),
         }
     }
 
@@ -102,7 +117,7 @@ impl World {
 
     /// All faults end.
     pub(super) fn heal(&mut self) {
-        (self.faults, self.outage) = (false, false);
+        (self.faults, self.outage) = (false, None);
         self.database_back = self.now;
         for node in 0..self.nodes.len() {
             self.resume(node);

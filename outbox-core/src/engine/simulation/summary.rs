@@ -18,6 +18,7 @@ pub(super) struct Summary {
     pub(super) failed_calls: usize,
     pub(super) late_calls: usize,
     pub(super) rejections: usize,
+    pub(super) unreadable: usize,
     pub(super) repeats: usize,
     pub(super) may_repeat: usize,
 }
@@ -39,6 +40,7 @@ impl std::ops::AddAssign for Summary {
         self.failed_calls += other.failed_calls;
         self.late_calls += other.late_calls;
         self.rejections += other.rejections;
+        self.unreadable += other.unreadable;
         self.repeats += other.repeats;
         self.may_repeat += other.may_repeat;
     }
@@ -58,8 +60,9 @@ impl fmt::Display for Summary {
             f,
             "database: {database_crashes} crashes that lost {lost_deletions} deletions, {fail_overs} fail-overs"
         )?;
-        let Self { failed_calls, late_calls, rejections, repeats, may_repeat, .. } = self;
-        writeln!(f, "calls: {failed_calls} failed, {late_calls} left behind; {rejections} rejections by the broker")?;
+        let Self { failed_calls, late_calls, rejections, unreadable, repeats, may_repeat, .. } = self;
+        writeln!(f, "calls: {failed_calls} failed, {late_calls} left behind")?;
+        writeln!(f, "{rejections} rejections by the broker, {unreadable} times a row that cannot be understood")?;
         write!(f, "{repeats} repeats, all with a cause, of {may_repeat} that had one")
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::area::{Area, Silence};
 use super::broken::{Broken, Tricks};
 use super::check::Violation;
 use super::facts::Facts;
@@ -25,7 +26,9 @@ use crate::testing::memory_faults::{Image, Kept};
 pub(super) const KEYS: usize = 12;
 /// The last keys stand for unordered events.
 pub(super) const ORDERED: usize = KEYS - 2;
-pub(super) const TOPICS: [&str; 2] = ["steady", "shaky"];
+/// Of the even keys, and of the odd ones.
+pub(super) const TOPICS: [&str; 2] = ["steady", SHAKY];
+pub(super) const SHAKY: &str = "shaky";
 pub(super) const WINDOW: usize = 20;
 pub(super) const LEASE: Duration = Duration::from_secs(3);
 /// How long a shard that another should have may wait for its events with the publisher.
@@ -74,9 +77,13 @@ pub(super) enum Action {
     },
     /// A node is asked to stop, and ends at the deadline at the latest.
     Stop(usize, Duration),
-    Outage(bool),
-    /// The broker takes messages of the topic that is shaky, or of this key, and says nothing about them for a while.
-    Silence(Option<usize>, Duration),
+    /// The broker cannot be reached, as far as this is concerned.
+    Outage(Option<Area>),
+    Silence(Area, Duration),
+    /// The topic that is shaky has another number of partitions.
+    Divide(u32),
+    /// A publisher hears of it.
+    Learn(usize, u64),
     /// A node loses its way to the broker, or finds it again.
     Cut(usize, bool),
     /// The database crashes, and is away for so long.
@@ -88,7 +95,7 @@ pub(super) enum Action {
     Requeue,
     /// An operator gives up an event.
     GiveUp,
-    /// What made the broker refuse events is mended.
+    /// What made the broker refuse events is mended, and rows that nobody could read.
     Mend,
     /// A broken part does something late: see [`Tricks`].
     Late(usize, u64, SettleRequest),
@@ -109,9 +116,10 @@ pub(super) struct World {
     pub(super) failed_over: bool,
     pub(super) nodes: Vec<Node>,
     pub(super) faults: bool,
-    pub(super) outage: bool,
-    pub(super) silent_until: Duration,
-    pub(super) hung: Option<(usize, Duration)>,
+    pub(super) outage: Option<Area>,
+    pub(super) silence: Option<Silence>,
+    /// Of the topic that is shaky; 0 is for a broker that has none, or does not tell.
+    pub(super) partitions: u32,
     /// The broker answers at once.
     pub(super) fast: bool,
     /// The broker takes its time, and refuses many events, which die at once.
@@ -157,9 +165,9 @@ impl World {
             failed_over: false,
             nodes,
             faults: false,
-            outage: false,
-            silent_until: Duration::ZERO,
-            hung: None,
+            outage: None,
+            silence: None,
+            partitions: 0,
             fast: false,
             harsh: false,
             blind: false,
@@ -285,9 +293,10 @@ impl World {
             Action::Crash(node) => self.crash(node),
             Action::Pause { node, pause, machine } => self.pause(node, pause, machine),
             Action::Stop(node, deadline) => self.stop(node, deadline),
-            Action::Outage(outage) => self.outage = outage && self.faults,
-            Action::Silence(None, length) => self.silent_until = self.now + length,
-            Action::Silence(Some(key), length) => self.hung = Some((key, self.now + length)),
+            Action::Outage(outage) => self.outage = outage.filter(|_| self.faults),
+            Action::Silence(area, length) => self.silence = Some(Silence { area, until: self.now + length }),
+            Action::Divide(partitions) => self.divide(partitions),
+            Action::Learn(node, life) => self.learn(node, life),
             Action::Write => self.write(),
             Action::End(transaction) => self.end(transaction),
             Action::Cut(node, cut) => self.nodes[node].cut = cut,

@@ -116,8 +116,10 @@ impl World {
             (_, true) => self.random.u8(..20) == 0,
             _ => false,
         };
+        let garbled = self.faults && self.random.u8(..150) == 0;
         let delay = (self.random.u8(..20) == 0).then(|| self.milliseconds(0..3_000));
-        let fact = Fact { key, poison, was_poison: poison, delayed: delay.is_some(), ..Fact::default() };
+        let was_poison = poison || garbled;
+        let fact = Fact { key, poison, garbled, was_poison, delayed: delay.is_some(), ..Fact::default() };
         let id = self.facts.add(self.random.u64(..), fact);
         Envelope {
             id,

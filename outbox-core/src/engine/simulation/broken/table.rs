@@ -41,7 +41,7 @@ caught! {
     a_cursor_at_the_highest_number_seen_is_caught: CursorAtHighestSeen in faulty => Gap | Stuck | Misordered;
     an_order_by_id_is_caught: OrderById in faulty => Misordered;
     rows_without_lanes_are_caught: RowsWithoutLanes in faulty => Gap | Misordered | Repeated | Stuck;
-    a_settle_without_a_fence_is_caught: NoFence in zombies => NotHeldBack;
+    a_settle_without_a_fence_is_caught: NoFence in zombies => NotHeldBack | Gap;
     leases_by_ones_own_clock_are_caught: LeaseByOwnClock in faulty => Repeated;
     a_publisher_that_reorders_when_full_is_caught: ReordersWhenFull in faulty => Misordered;
     a_publisher_that_sends_behind_failures_is_caught: SendsBehindFailures in faulty => Misordered | Repeated | GivenUpEarly | Window;
