@@ -8,6 +8,7 @@ mod broken;
 mod broker;
 mod check;
 mod clock;
+mod contract;
 mod cut;
 mod database;
 mod facts;

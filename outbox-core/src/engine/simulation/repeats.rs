@@ -39,6 +39,9 @@ impl World {
     /// A node hands an event to its publisher, and the broker will have it.
     pub(super) fn opened(&mut self, n: usize, message: &Message) {
         let node = &mut self.nodes[n];
+        if node.engine.is_none() {
+            return; // a publisher alone has no window
+        }
         let epoch = node.held.get(&message.shard).copied().unwrap_or_default();
         let lease = Lease { shard: message.shard, epoch };
         let index = Facts::index(message.id());

@@ -278,12 +278,12 @@ impl World {
         true
     }
 
-    fn go_to(&mut self, at: Duration) {
+    pub(super) fn go_to(&mut self, at: Duration) {
         self.store.advance(at - self.now);
         self.now = at;
     }
 
-    fn step(&mut self, action: Action) {
+    pub(super) fn step(&mut self, action: Action) {
         match &action {
             Action::Write | Action::End(_) => {}
             action => self.note(|| format!("{action:?}")),
