@@ -91,7 +91,7 @@ async fn pending(stage: &Stage) -> Result<i64, sea_orm::DbErr> {
     row.ok_or_else(|| sea_orm::DbErr::Custom("no row".to_owned()))?.try_get_by_index(0)
 }
 
-fn logs_folder(options: &Options) -> anyhow::Result<PathBuf> {
+pub(crate) fn logs_folder(options: &Options) -> anyhow::Result<PathBuf> {
     let name = format!("outbox-chaos-{}-{}-{}", options.database_name(), options.seed, std::process::id());
     let folder = options.logs.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
