@@ -7,6 +7,7 @@
 mod kafka;
 mod migration;
 mod processor;
+mod publishers;
 mod record;
 mod statements;
 mod store;
@@ -88,7 +89,10 @@ const CASES: [&[(&str, Case)]; 6] = [
         stats pending scheduled dead_letters dead_letter parked_keys
         requeue requeue_key requeue_all delete give_up
     },
-    cases! { migration: up down status standard_up },
+    cases! { migration:
+        up down status check standard_up
+        trait_up trait_down fresh refresh reset install uninstall models migrations_with_status
+    },
     cases! { processor: run_once run_until shutdown join snapshot },
 ];
 
