@@ -210,6 +210,12 @@ impl Stage {
         // Its own deadline, and some time for a machine that does other things.
         let patience = SHUTDOWN + Duration::from_secs(20);
         let asked = SystemTime::now();
+        // One that has just been started does not hear a signal yet, and is ended by it.
+        while process.lines().is_empty() && process.ended().is_none() {
+            ensure!(asked.elapsed().unwrap_or_default() < patience, "a processor does not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let asked = SystemTime::now();
         process.signal("TERM");
         let status = loop {
             if let Some(status) = process.ended() {

@@ -49,6 +49,7 @@
 
 pub mod ledger;
 mod nemesis;
+#[cfg(unix)]
 mod processes;
 mod proxy;
 mod record;
@@ -56,6 +57,7 @@ mod schedule;
 mod verdict;
 
 pub use nemesis::{Failure, History, Nemesis, Past, Service};
+#[cfg(unix)]
 pub use processes::Processes;
 pub use proxy::{Direction, Protocol, Proxy, Trap};
 pub use record::Record;

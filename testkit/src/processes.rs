@@ -1,5 +1,6 @@
 //! A service of processes.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,20 +9,30 @@ use async_trait::async_trait;
 
 use crate::nemesis::{Failure, Service};
 
+/// As POSIX numbers it.
+const SIGTERM: i32 = 15;
 /// How long a process may take to stop after SIGTERM, unless said otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a process may take to start to listen to signals.
+const START: Duration = Duration::from_secs(5);
 
 /// A service that is processes of the operating system, one in each place. Those that are left are killed when this is
 /// dropped. Needs signals, so Unix.
 pub struct Processes {
     command: Box<dyn Fn(usize) -> Command + Send + Sync>,
-    places: Vec<Mutex<Option<Child>>>,
+    places: Vec<Mutex<Option<Running>>>,
     patience: Duration,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    since: Instant,
 }
 
 impl Processes {
     /// So many places, each with a process that is started by this command. It must stop on SIGTERM, and then end with
-    /// success, within 30 s.
+    /// success, within 30 s. In its first 5 s it may also be ended by the signal: nobody listens to it yet.
     #[must_use]
     pub fn new(places: usize, command: impl Fn(usize) -> Command + Send + Sync + 'static) -> Self {
         let places = (0..places).map(|_| Mutex::default()).collect();
@@ -36,9 +47,9 @@ impl Processes {
     }
 
     /// The process in a place, unless it ended by itself, which is a failure.
-    fn running(&self, place: usize) -> Result<(u32, MutexGuard<'_, Option<Child>>), Failure> {
+    fn running(&self, place: usize) -> Result<(u32, MutexGuard<'_, Option<Running>>), Failure> {
         let mut guard = self.place(place)?;
-        let child = guard.as_mut().ok_or("there is no process in this place")?;
+        let child = &mut guard.as_mut().ok_or("there is no process in this place")?.child;
         if let Some(status) = child.try_wait()? {
             return Err(format!("a process had ended by itself with {status}").into());
         }
@@ -46,7 +57,7 @@ impl Processes {
         Ok((id, guard))
     }
 
-    fn place(&self, place: usize) -> Result<MutexGuard<'_, Option<Child>>, Failure> {
+    fn place(&self, place: usize) -> Result<MutexGuard<'_, Option<Running>>, Failure> {
         let place = self.places.get(place).ok_or("there is no such place")?;
         Ok(place.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -63,13 +74,13 @@ impl Service for Processes {
         if running.is_some() {
             return Err("there is a process in this place".into());
         }
-        *running = Some((self.command)(place).spawn()?);
+        *running = Some(Running { child: (self.command)(place).spawn()?, since: Instant::now() });
         Ok(())
     }
 
     async fn kill(&self, place: usize) -> Result<(), Failure> {
         let (_, mut running) = self.running(place)?;
-        if let Some(mut child) = running.take() {
+        if let Some(Running { mut child, .. }) = running.take() {
             child.kill()?;
             child.wait()?;
         }
@@ -90,11 +101,13 @@ impl Service for Processes {
             signal(id, "TERM")?;
             running.take()
         };
-        let mut child = child.ok_or("there is no process in this place")?;
+        let Running { mut child, since } = child.ok_or("there is no process in this place")?;
         let asked = Instant::now();
+        let young = asked - since < START;
         loop {
             match child.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
+                Some(status) if young && status.signal() == Some(SIGTERM) => return Ok(()),
                 Some(status) => return Err(format!("a process that was asked to stop ended with {status}").into()),
                 None if asked.elapsed() > self.patience => {
                     child.kill()?;
@@ -110,7 +123,7 @@ impl Service for Processes {
 impl Drop for Processes {
     fn drop(&mut self) {
         for place in &mut self.places {
-            if let Some(child) = place.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            if let Some(Running { child, .. }) = place.get_mut().unwrap_or_else(PoisonError::into_inner) {
                 // It may have ended already.
                 drop(child.kill());
                 drop(child.wait());
@@ -130,7 +143,7 @@ fn signal(process: u32, name: &str) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(format!("kill -s {name} {process}: {status}").into()) }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -146,7 +159,7 @@ mod tests {
 
     /// As Linux has it: running or sleeping, stopped, or nothing.
     fn state(processes: &Processes) -> Option<char> {
-        let id = processes.place(0).ok()?.as_ref()?.id();
+        let id = processes.place(0).ok()?.as_ref()?.child.id();
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         stat.rsplit(')').next()?.trim().chars().next()
     }
@@ -180,31 +193,45 @@ mod tests {
 
     #[tokio::test]
     async fn who_ends_by_itself_or_badly_or_not_at_all_is_reported() {
-        let shell = |script: &'static str| {
+        let shell = |script: String| {
             let processes = Processes::new(1, move |_| {
                 let mut command = Command::new("sh");
-                command.args(["-c", script]);
+                command.args(["-c", script.as_str()]);
                 command
             });
             processes.patience(Duration::from_millis(300))
         };
-        let gone = shell("exit 3");
+        let gone = shell("exit 3".to_owned());
         gone.start(0).await.unwrap();
         // To go on is all that may be asked of it: paused before it ends, it would never end.
         let ended = async || gone.resume(0).await.is_err_and(|error| error.to_string().contains("by itself"));
         while !ended().await {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        for (script, complaint) in [
-            ("while :; do sleep 0.01; done", "ended with"),
-            ("trap '' TERM; while :; do sleep 0.01; done", "had not stopped"),
-        ] {
+        let ready = std::env::temp_dir().join(format!("outbox-testkit-{}", std::process::id()));
+        for (trap, complaint) in [("exit 3", "ended with"), ("", "had not stopped")] {
+            drop(std::fs::remove_file(&ready));
+            let script = format!("trap '{trap}' TERM; : > {}; while :; do sleep 0.01; done", ready.display());
             let processes = shell(script);
             processes.start(0).await.unwrap();
-            // The trap must be set before the signal comes.
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            while !ready.exists() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             let error = processes.stop(0).await.unwrap_err().to_string();
             assert!(error.contains(complaint), "{error}");
         }
+        drop(std::fs::remove_file(&ready));
+    }
+
+    /// Nobody is there yet who would listen.
+    #[tokio::test]
+    async fn one_that_has_just_begun_may_be_ended_by_the_signal() {
+        let processes = Processes::new(1, |_| {
+            let mut command = Command::new("sleep");
+            command.arg("60");
+            command
+        });
+        processes.start(0).await.unwrap();
+        processes.stop(0).await.unwrap();
     }
 }

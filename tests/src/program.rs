@@ -25,12 +25,13 @@ pub const FAILED: &str = "a failpoint was hit";
 /// When the environment is not complete, a setting is out of range, or the tables cannot be used.
 #[expect(clippy::print_stdout, reason = "it talks to the test that started it")]
 pub async fn run_processor(assemble: impl FnOnce(&Outbox, KafkaPublisherBuilder) -> ProcessorBuilder) {
+    // Before anything else: until then the signal ends the process.
+    let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
     let mut options = ConnectOptions::new(env::var("DATABASE_URL").expect("DATABASE_URL"));
     options.sqlx_logging(false).max_connections(6).connect_lazy(true).acquire_timeout(Duration::from_secs(5));
     let db = Database::connect(options).await.expect("a pool");
     let kafka = KafkaPublisher::builder(env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS"));
     let builder = assemble(&Outbox::new(db), kafka).from_env().expect("settings");
-    let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
     let processor = builder.spawn().expect("settings in range");
     println!("ready");
     let (mut delivered, mut failed) = (0, false);

@@ -98,7 +98,9 @@ impl Inner {
         Listener::new(&self.db, &self.names).listen(wake).await;
     }
 
+    /// No other database says anything.
     #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_async, reason = "where there is PostgreSQL, it waits")]
     async fn listen(&self, _: &Wake) {}
 
     /// PostgreSQL: a transaction whose plans do not depend on what the database believes about the tables. What is
