@@ -8,9 +8,11 @@ use outbox_core::{MemoryPublisher, ProcessorHandle, Wake};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::Entered;
-use outbox_tests::{Kind, TestDatabase, on_every_database};
-use sea_orm::{DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use outbox_tests::{Kind, TestDatabase, on_every_database, postgres};
+use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::task::JoinSet;
+
+use crate::notify::{notifying, until_it_listens};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,11 +36,23 @@ struct Stage {
 impl Stage {
     /// With a processor that hears nothing but `wake`, unless it polls.
     async fn new(db: TestDatabase, polls: bool) -> Self {
+        let reader = Outbox::new(db.another_pool(4).await);
+        Self::with_reader(db, reader, polls).await
+    }
+
+    /// With one that listens to what the database tells it, for writers of another process.
+    async fn listening(db: TestDatabase) -> Self {
+        let reader = notifying(db.another_pool(4).await);
+        let stage = Self::with_reader(db, reader, false).await;
+        until_it_listens(&stage.db).await;
+        stage
+    }
+
+    async fn with_reader(db: TestDatabase, reader: Outbox, polls: bool) -> Self {
         Migrator::up(db.connection(), None).await.unwrap();
         // On SQLite writers wait for each other: in the queue of a pool better than by asking the file again and again.
         let outbox = Outbox::new(db.another_pool(if db.kind() == Kind::Sqlite { 1 } else { 10 }).await);
         let (sent, wake) = (MemoryPublisher::new(), Wake::new());
-        let reader = Outbox::new(db.another_pool(4).await);
         let processor = reader.processor(sent.clone()).wake(wake.clone());
         let processor = if polls { processor } else { processor.poll_intervals(HOUR, HOUR, HOUR) };
         let events = match db.kind() {
@@ -122,10 +136,39 @@ async fn record_in_a_plain_transaction(outbox: Outbox, hint: Hint, event: Entere
     txn.commit().await.unwrap();
 }
 
+/// Somebody else's notification, as its commit came earlier.
+async fn notification_before_commit(outbox: Outbox, hint: Hint, event: Entered) {
+    let txn = outbox.begin().await.unwrap();
+    txn.stage_event(&event).unwrap();
+    txn.flush().await.unwrap();
+    outbox.inner().execute_unprepared("NOTIFY \"outbox_event\"").await.unwrap();
+    hint.give().await;
+    txn.commit().await.unwrap();
+}
+
 async fn no_hint(outbox: Outbox, _: Hint, event: Entered) {
     let txn = outbox.begin().await.unwrap();
     txn.stage_event(&event).unwrap();
     txn.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_before_the_commit_is_enough() {
+    let Some(db) = postgres().await else { return };
+    let mut stage = Stage::listening(db).await;
+    stage.events /= 4;
+    stage.write(notification_before_commit).await;
+    stage.all_arrive().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_notifications_of_commits_are_enough() {
+    let Some(db) = postgres().await else { return };
+    let mut stage = Stage::listening(db).await;
+    stage.events /= 4;
+    stage.outbox = notifying(stage.outbox.inner().clone());
+    stage.write(no_hint).await;
+    stage.all_arrive().await;
 }
 
 on_every_database! {

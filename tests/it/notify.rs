@@ -18,7 +18,7 @@ use crate::delivery::{entered, stage};
 const DEADLINE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn notifying(db: DatabaseConnection) -> Outbox {
+pub(crate) fn notifying(db: DatabaseConnection) -> Outbox {
     Outbox::builder(db).notify(true).build().unwrap()
 }
 
@@ -44,7 +44,7 @@ async fn listening(db: &TestDatabase) -> Vec<i32> {
     rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
 }
 
-async fn until_it_listens(db: &TestDatabase) -> i32 {
+pub(crate) async fn until_it_listens(db: &TestDatabase) -> i32 {
     eventually(DEADLINE, || async { listening(db).await.first().copied() }).await
 }
 
