@@ -21,6 +21,8 @@ pub(super) struct Flight {
     pub(super) lane: u64,
     pub(super) key: Key,
     destination: Destination,
+    /// When it was sent, by turns.
+    turn: u64,
     message: Arc<Message>,
 }
 
@@ -43,6 +45,7 @@ impl Engine {
     /// A key whose last batch has not been reported to the end is not ready: the publisher never has two batches
     /// with the same key.
     fn next_batch(&mut self, now: Instant, size: usize) -> Vec<(u64, Arc<Message>)> {
+        self.turn += 1;
         let mut batch = Vec::new();
         let mut last = self.last_topic.clone();
         for topic in self.topics.with_ready(self.last_topic.as_ref()) {
@@ -77,7 +80,7 @@ impl Engine {
         if lane.draining || !lane.is_ready(&key) {
             return true;
         }
-        let serial = lane.serial;
+        let (serial, turn) = (lane.serial, self.turn);
         let (window, topics, flights, token) =
             (&mut self.window, &mut self.topics, &mut self.flights, &mut self.next_token);
         let before = batch.len();
@@ -89,9 +92,10 @@ impl Engine {
             }
         };
         lane.send(now, &key, take, |message| {
-            topics.sent(topic);
+            topics.sent(topic, turn);
             let (key, destination) = (key.clone(), topic.clone());
-            flights.insert(*token, Flight { shard, lane: serial, key, destination, message: Arc::clone(&message) });
+            let flight = Flight { shard, lane: serial, key, destination, turn, message: Arc::clone(&message) };
+            flights.insert(*token, flight);
             batch.push((*token, message));
             *token += 1;
         });
@@ -104,9 +108,9 @@ impl Engine {
     }
 
     pub(super) fn reported(&mut self, now: Instant, token: u64, outcome: Outcome) {
-        let Some(Flight { shard, lane, key, destination, message }) = self.flights.remove(&token) else { return };
+        let Some(Flight { shard, lane, key, destination, turn, message }) = self.flights.remove(&token) else { return };
         self.window.reported(message.size());
-        self.topics.reported(&destination);
+        self.topics.reported(&destination, turn);
         self.judge_topic(now, &destination, &outcome);
         self.judge_reach(now, &outcome);
         let Some(lane) = self.lanes.get_mut(&shard).filter(|now| now.serial == lane) else {

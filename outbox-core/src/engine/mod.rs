@@ -19,6 +19,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod traffic;
 mod waiting;
 mod window;
 
@@ -171,6 +172,8 @@ pub struct Engine {
     orphans: BTreeMap<(Shard, Key), usize>,
     flights: HashMap<u64, Flight>,
     next_token: u64,
+    /// How often a batch was made.
+    turn: u64,
     calls: usize,
     last_topic: Option<Destination>,
     topics: Topics,
@@ -189,6 +192,7 @@ impl Engine {
     /// A new engine for the processor `id`, called `name`. All chance comes from `seed`.
     #[must_use]
     pub fn new(now: Instant, id: Uuid, name: String, seed: u64, config: EngineConfig) -> Self {
+        let window = Window::new(config.window, config.window_bytes);
         Self {
             id,
             name,
@@ -198,11 +202,12 @@ impl Engine {
             orphans: BTreeMap::new(),
             flights: HashMap::new(),
             next_token: 0,
+            turn: 0,
             calls: 0,
             last_topic: None,
-            topics: Topics::new(config.pause, Box::new(|_| None)),
+            topics: Topics::new(config.pause, window.trial(), Box::new(|_| None)),
             standing: Standing::new(config.lease),
-            window: Window::new(config.window, config.window_bytes),
+            window,
             leases: Leases::new(now, config.lease),
             pace: Pace::new(now, config.poll),
             reading: reading::Reading::default(),
@@ -217,7 +222,7 @@ impl Engine {
     /// Tells it where in their topics messages go, so that a part of a topic that does not work holds up no other.
     #[must_use]
     pub fn with_partitions(self, partition_of: impl Fn(&Message) -> Option<Partition> + Send + Sync + 'static) -> Self {
-        let topics = Topics::new(self.config.pause, Box::new(partition_of));
+        let topics = Topics::new(self.config.pause, self.window.trial(), Box::new(partition_of));
         Self { topics, ..self }
     }
 

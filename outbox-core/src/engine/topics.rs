@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::destination::{Destination, Directory, PartitionOf};
 use super::key::Key;
+use super::traffic::Traffic;
 use super::window::Window;
 use crate::message::Message;
 use crate::shard::Shard;
@@ -20,11 +21,13 @@ pub(super) struct Topics {
     topics: BTreeMap<Destination, Topic>,
     directory: Directory,
     pause: (Duration, Duration),
+    /// What a topic may have under way that has not answered.
+    trial: usize,
 }
 
 #[derive(Debug)]
 struct Topic {
-    in_flight: usize,
+    traffic: Traffic,
     ready: VecDeque<(Shard, Key)>,
     breaker: Breaker,
     failures: u32,
@@ -43,9 +46,10 @@ enum Breaker {
 }
 
 impl Topics {
-    /// `pause` is the first and the longest time for which a topic is left alone.
-    pub(super) fn new(pause: (Duration, Duration), partition_of: Box<PartitionOf>) -> Self {
-        Self { topics: BTreeMap::new(), directory: Directory::new(partition_of), pause }
+    /// `pause` is the first and the longest time for which a topic is left alone, and `trial` what it may have under way
+    /// before it answers.
+    pub(super) fn new(pause: (Duration, Duration), trial: usize, partition_of: Box<PartitionOf>) -> Self {
+        Self { topics: BTreeMap::new(), directory: Directory::new(partition_of), pause, trial }
     }
 
     /// Where a message goes.
@@ -99,7 +103,7 @@ impl Topics {
     pub(super) fn forget_shard(&mut self, now: Instant, shard: Shard) {
         for topic in self.topics.values_mut() {
             if matches!(&topic.breaker, Breaker::HalfOpen { shard: chosen, .. } if *chosen == shard)
-                && topic.in_flight == 0
+                && topic.traffic.awaited() == 0
             {
                 topic.breaker = Breaker::Open { until: now };
             }
@@ -121,11 +125,16 @@ impl Topics {
         let topic = self.topics.get_mut(name)?;
         let most = match topic.breaker {
             Breaker::Open { .. } => 0,
-            Breaker::HalfOpen { admitted, .. } => usize::from(admitted && topic.in_flight == 0),
-            Breaker::Closed => window.share(topic.in_flight),
+            Breaker::HalfOpen { admitted, .. } => usize::from(admitted && topic.traffic.awaited() == 0),
+            Breaker::Closed => {
+                let share = window.share(topic.traffic.in_flight());
+                let trusted = topic.traffic.trusted(self.trial);
+                // Half of it for a key: perhaps it is the key that does not answer.
+                if trusted < share { trusted.div_ceil(2) } else { share }
+            }
         };
         if most == 0 {
-            if matches!(topic.breaker, Breaker::Closed) && topic.in_flight > 0 {
+            if matches!(topic.breaker, Breaker::Closed) && topic.traffic.awaited() > 0 {
                 topic.full.get_or_insert(now);
             }
             return None;
@@ -156,22 +165,24 @@ impl Topics {
     }
 
     /// An event was handed to the publisher.
-    pub(super) fn sent(&mut self, name: &Destination) {
+    pub(super) fn sent(&mut self, name: &Destination, turn: u64) {
         let topic = self.entry(name);
-        topic.in_flight += 1;
+        topic.traffic.sent(turn);
     }
 
     /// The publisher reported an event, whatever the outcome.
-    pub(super) fn reported(&mut self, name: &Destination) {
+    pub(super) fn reported(&mut self, name: &Destination, turn: u64) {
         let topic = self.entry(name);
-        topic.in_flight = topic.in_flight.saturating_sub(1);
+        topic.traffic.reported(turn);
         (topic.full, topic.stalled) = (None, false);
     }
 
     /// The topic answered: it works. True when that is news.
     pub(super) fn works(&mut self, name: &Destination) -> bool {
+        let trial = self.trial;
         let topic = self.entry(name);
         topic.failures = 0;
+        topic.traffic.delivered(trial);
         let news = !matches!(topic.breaker, Breaker::Closed);
         topic.breaker = Breaker::Closed;
         news
@@ -180,7 +191,7 @@ impl Topics {
     /// An event was rejected, perhaps on this side of the broker: a probe has found out nothing, and another is needed.
     pub(super) fn says_nothing(&mut self, now: Instant, name: &Destination) {
         let topic = self.entry(name);
-        if matches!(topic.breaker, Breaker::HalfOpen { admitted: true, .. }) && topic.in_flight == 0 {
+        if matches!(topic.breaker, Breaker::HalfOpen { admitted: true, .. }) && topic.traffic.awaited() == 0 {
             topic.breaker = Breaker::Open { until: now };
         }
     }
@@ -197,6 +208,7 @@ impl Topics {
         let (base, longest) = self.pause;
         let topic = self.entry(name);
         topic.cause = cause;
+        topic.traffic.start_over();
         if matches!(topic.breaker, Breaker::Open { .. }) {
             return false;
         }
@@ -222,6 +234,7 @@ impl Topics {
                 Breaker::Closed => {
                     if !topic.stalled && topic.full.is_some_and(|since| now.duration_since(since) >= STALL) {
                         topic.stalled = true;
+                        topic.traffic.start_over();
                         stalled.push(name.clone());
                     }
                     continue;
@@ -229,7 +242,7 @@ impl Topics {
                 Breaker::Open { until } if *until > now => continue,
                 Breaker::Open { .. } => BTreeSet::new(),
                 Breaker::HalfOpen { shard, admitted, tried, since } => {
-                    let lost = topic.in_flight == 0 && now.duration_since(*since) >= PROBE;
+                    let lost = topic.traffic.awaited() == 0 && now.duration_since(*since) >= PROBE;
                     if !lost && (*admitted || !tried.contains(shard)) {
                         continue;
                     }
@@ -244,7 +257,7 @@ impl Topics {
             };
         }
         if self.topics.len() > REMEMBERED {
-            let idle = |topic: &Topic| topic.in_flight == 0 && topic.ready.is_empty();
+            let idle = |topic: &Topic| topic.traffic.in_flight() == 0 && topic.ready.is_empty();
             self.topics.retain(|_, topic| !idle(topic) || !matches!(topic.breaker, Breaker::Closed));
         }
         stalled
@@ -255,7 +268,7 @@ impl Topics {
         let next = |topic: &Topic| match &topic.breaker {
             Breaker::Open { until } => Some(*until),
             // While the probe is with the publisher, only its report can move anything on.
-            Breaker::HalfOpen { since, .. } => (topic.in_flight == 0).then_some(*since + PROBE),
+            Breaker::HalfOpen { since, .. } => (topic.traffic.awaited() == 0).then_some(*since + PROBE),
             Breaker::Closed if !topic.stalled => topic.full.map(|since| since + STALL),
             Breaker::Closed => None,
         };
@@ -280,7 +293,7 @@ impl Topics {
 impl Topic {
     fn new() -> Self {
         Self {
-            in_flight: 0,
+            traffic: Traffic::default(),
             ready: VecDeque::new(),
             breaker: Breaker::Closed,
             failures: 0,

@@ -3,7 +3,8 @@
 /// It bounds the repeats after a crash, and it bounds memory. Destinations share it by a dynamic threshold: each may
 /// have under way at most twice what is free (Choudhury and Hahne, "Dynamic queue length thresholds for
 /// shared-memory packet switches", 1998). Alone, a destination gets two thirds of the window; one that does not
-/// answer can never take the last third from the others.
+/// answer can never take the last third from the others. So that many of them cannot either, one that has yet to answer
+/// gets no more than a [trial](Self::trial).
 #[derive(Debug)]
 pub(super) struct Window {
     most: usize,
@@ -21,6 +22,12 @@ impl Window {
     pub(super) fn share(&self, in_flight: usize) -> usize {
         let free = self.most.saturating_sub(self.used);
         (2 * free).saturating_sub(in_flight).div_ceil(3).min(free)
+    }
+
+    /// How many events a destination may have under way of which nobody knows whether it answers: few enough for some
+    /// dozens of them, as when a broker dies that has many partitions, and enough to begin with.
+    pub(super) fn trial(&self) -> usize {
+        (self.most / 32).max(4)
     }
 
     /// Takes room for an event. The last one may be larger than what is left: if it had to wait until it fits, small

@@ -29,7 +29,7 @@ const LEASE: Duration = Duration::from_secs(15);
 fn config() -> EngineConfig {
     EngineConfig {
         batch_size: 100,
-        window: 1_000,
+        window: 6_400,
         window_bytes: 1 << 24,
         concurrency: 4,
         lease: LEASE,

@@ -146,3 +146,29 @@ fn events_without_a_key_hold_up_no_key() {
     let with_key = |(_, message): &&(u64, Arc<Message>)| message.key().is_some();
     assert_eq!(rig.nodes[node].with_publisher.iter().filter(with_key).count(), 2);
 }
+
+/// As when a broker dies that leads many partitions.
+#[test]
+fn many_silent_parts_leave_room_for_the_others() {
+    const PARTS: u32 = 12;
+    let of = Arc::new(AtomicU32::new(PARTS));
+    let mut rig = Rig::new(2);
+    let node = rig.start_with_parts(EngineConfig { batch_size: 50, window: 320, ..config() }, &of);
+    let keys = |number: u32| (0..).map(|n| format!("key-{n}")).filter(move |key| part(key, PARTS) == Some(number));
+    let answers = |message: &Message| part(message.key().unwrap(), PARTS) >= Some(PARTS - 2);
+    for number in 0..PARTS {
+        rig.store.commit(keys(number).take(100).map(|key| event("things", &key)));
+    }
+    rig.handle(node, Event::Woken);
+    let mut log = Vec::new();
+    for _ in 0..100 {
+        rig.delivers(node, &mut log, answers);
+        rig.pass(Duration::from_millis(500));
+    }
+    assert_eq!(log.len(), 200, "{:?}", rig.nodes[node].engine.snapshot());
+    for _ in 0..100 {
+        rig.delivers(node, &mut log, |_| true);
+        rig.pass(Duration::from_millis(500));
+    }
+    assert_eq!(log.len(), 1_200);
+}

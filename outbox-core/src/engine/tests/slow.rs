@@ -146,3 +146,24 @@ fn a_rejection_does_not_say_that_a_topic_works_again() {
     }
     assert!(rig.store.is_empty());
 }
+
+#[test]
+fn a_topic_that_fails_and_recovers_does_not_wait_for_a_key_that_hangs() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("things", "hangs")]);
+    rig.handle(node, Event::Woken);
+    rig.store.commit((0..20).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    let others = |message: &Message| message.key() != Some("hangs");
+    assert_eq!(rig.report(node, others, unreachable), 20);
+    let mut arrived = 0;
+    for _ in 0..50 {
+        rig.pass(Duration::from_millis(500));
+        arrived += rig.report(node, others, delivered);
+    }
+    assert_eq!(arrived, 20, "{:?}", rig.nodes[node].engine.snapshot());
+    assert_eq!(rig.report(node, |_| true, delivered), 1);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.store.is_empty());
+}
