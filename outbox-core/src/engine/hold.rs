@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::destination::Destination;
 use super::key::Key;
@@ -7,6 +7,8 @@ use crate::store::Revisit;
 
 /// Most keys, or unordered events, that one pass looks for.
 const PASS_KEYS: usize = 1_000;
+/// How long a topic may fill a pass for which others wait.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// What a lane has passed over, and where to look for it again.
 ///
@@ -31,7 +33,8 @@ struct KeyHold {
     again: Option<i64>,
 }
 
-/// One walk over what is held and may go now: all due keys and topics together, in the order of numbers.
+/// One walk over what is held and may go now: all due keys and topics together, in the order of numbers. A topic with a
+/// large backlog leaves it for a while when others wait behind it.
 #[derive(Debug)]
 struct Pass {
     cursor: i64,
@@ -41,6 +44,10 @@ struct Pass {
     again: BTreeMap<Destination, i64>,
     /// The topic of the pass, when it may send just one event, to find out whether it works.
     probe: Option<Destination>,
+    /// When others were looked for last, which topics have been found since, and which of them left then.
+    since: Instant,
+    found: BTreeSet<Destination>,
+    left: BTreeSet<Destination>,
 }
 
 impl Holds {
@@ -62,6 +69,12 @@ impl Holds {
 
     /// The same for a row that the pass found, which can belong to others than the pass looks for.
     pub(super) fn covers_revisited(&mut self, key: &Key, topic: &Destination, seq: i64) -> bool {
+        if let Some(pass) = &mut self.pass
+            && pass.topics.contains(topic)
+            && !pass.found.contains(topic)
+        {
+            pass.found.insert(topic.clone());
+        }
         // Where earlier events had to be left for the next pass, this one must be too.
         let lets_go = |held: &Destination| {
             self.pass.as_ref().is_some_and(|pass| pass.topics.contains(held) && !pass.again.contains_key(held))
@@ -176,6 +189,7 @@ impl Holds {
         flows: impl Fn(&Destination) -> bool,
         probe: Option<&Destination>,
     ) -> Option<Revisit> {
+        self.interrupt(now, &flows, probe);
         if self.pass.is_none() {
             self.pass = self.begin(now, flows, probe);
         }
@@ -208,8 +222,11 @@ impl Holds {
         }
         let mut pass = self.pass.take()?;
         for key in pass.keys {
-            let again = self.keys.remove(&key).and_then(|hold| hold.again);
-            if let Some(from) = again {
+            let Some(hold) = self.keys.remove(&key) else { continue };
+            if let Some(until) = hold.until {
+                self.due.remove(&until);
+            }
+            if let Some(from) = hold.again {
                 self.hold_key(key.clone(), from);
                 self.release_key(&key, now);
             }
@@ -246,34 +263,99 @@ impl Holds {
         flows: impl Fn(&Destination) -> bool,
         probe: Option<&Destination>,
     ) -> Option<Pass> {
+        let mut pass = Pass::new(now);
         if let Some((topic, from)) = probe.and_then(|topic| self.topics.get_key_value(topic)) {
             // A probe walks alone: it takes one event and leaves everything else of the topic where it is.
-            let topics = BTreeSet::from([topic.clone()]);
-            let (keys, again) = (BTreeSet::new(), BTreeMap::new());
-            return Some(Pass { cursor: *from, keys, topics, again, probe: Some(topic.clone()) });
+            (pass.cursor, pass.probe) = (*from, Some(topic.clone()));
+            pass.topics.insert(topic.clone());
+        } else {
+            self.join(&mut pass, now, flows);
         }
-        let mut cursor = i64::MAX;
-        let mut keys = BTreeSet::new();
+        (pass.cursor < i64::MAX).then_some(pass)
+    }
+
+    /// What is due joins a pass, which goes back for it.
+    fn join(&mut self, pass: &mut Pass, now: Instant, flows: impl Fn(&Destination) -> bool) {
         while let Some(entry) = self.due.first_entry()
             && entry.key().0 <= now
-            && keys.len() < PASS_KEYS
+            && pass.keys.len() < PASS_KEYS
         {
             let key = entry.remove();
-            if let Some(hold) = self.keys.get_mut(&key) {
-                (hold.until, hold.in_pass, hold.again) = (None, true, None);
-                cursor = cursor.min(hold.from);
-                keys.insert(key);
+            let Some(hold) = self.keys.get_mut(&key) else { continue };
+            hold.until = None;
+            if !std::mem::replace(&mut hold.in_pass, true) {
+                hold.again = None;
+                pass.cursor = pass.cursor.min(hold.from);
+                pass.keys.insert(key);
             }
         }
-        let mut topics = BTreeSet::new();
         for (topic, from) in &self.topics {
-            if self.may_pass(topic, &flows) {
-                cursor = cursor.min(*from);
-                topics.insert(topic.clone());
+            if !pass.left.contains(topic) && self.may_pass(topic, &flows) && pass.topics.insert(topic.clone()) {
+                pass.cursor = pass.cursor.min(*from);
             }
         }
-        let found = !keys.is_empty() || !topics.is_empty();
-        found.then_some(Pass { cursor, keys, topics, again: BTreeMap::new(), probe: None })
+    }
+
+    /// Makes way in a pass for others: for a probe, which walks alone, by ending it; else, when it has lasted for long,
+    /// by taking out the topics that filled it.
+    fn interrupt(&mut self, now: Instant, flows: impl Fn(&Destination) -> bool, probe: Option<&Destination>) {
+        let long = |pass: &Pass| now >= pass.since + SLICE;
+        let Some(mut pass) = self.pass.take_if(|pass| pass.probe.is_none() && (probe.is_some() || long(pass))) else {
+            return;
+        };
+        if probe.is_some() {
+            for key in std::mem::take(&mut pass.keys) {
+                let seen = self.keys.remove(&key).and_then(|hold| hold.again);
+                self.hold_key(key.clone(), seen.map_or(pass.cursor, |seen| seen.min(pass.cursor)));
+                self.release_key(&key, now);
+            }
+            let all = std::mem::take(&mut pass.topics);
+            all.into_iter().for_each(|topic| self.leave(&mut pass, topic));
+            return;
+        }
+        let found = std::mem::take(&mut pass.found);
+        let due = self.next_due().is_some_and(|due| due <= now);
+        let waits = |topic: &Destination| {
+            !found.contains(topic) && (pass.topics.contains(topic) || self.may_pass(topic, &flows))
+        };
+        if due || !pass.keys.is_empty() || self.topics.keys().any(waits) {
+            // Who left before comes back.
+            pass.left.clear();
+            for topic in found {
+                if pass.topics.remove(&topic) {
+                    pass.left.insert(topic.clone());
+                    self.leave(&mut pass, topic);
+                }
+            }
+            self.join(&mut pass, now, flows);
+        }
+        pass.since = now;
+        // Otherwise it is at its end.
+        if !pass.keys.is_empty() || !pass.topics.is_empty() {
+            self.pass = Some(pass);
+        }
+    }
+
+    /// Holds a topic of a pass from where the pass is.
+    fn leave(&mut self, pass: &mut Pass, topic: Destination) {
+        let seen = pass.again.remove(&topic);
+        self.topics.insert(topic, seen.map_or(pass.cursor, |seen| seen.min(pass.cursor)));
+    }
+}
+
+impl Pass {
+    /// One that looks for nothing yet.
+    fn new(now: Instant) -> Self {
+        Self {
+            cursor: i64::MAX,
+            keys: BTreeSet::new(),
+            topics: BTreeSet::new(),
+            again: BTreeMap::new(),
+            probe: None,
+            since: now,
+            found: BTreeSet::new(),
+            left: BTreeSet::new(),
+        }
     }
 }
 

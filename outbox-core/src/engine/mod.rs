@@ -318,8 +318,8 @@ impl Engine {
         let flows = |destination: &Destination| self.topics.flows(destination);
         let saturated = self.is_saturated();
         let quiet = |lane: &Lane| {
-            let hungry = lane.hungry && (!saturated || lane.can_forget());
-            !lane.fresh && !hungry && lane.queued().0 == 0 && lane.is_drained() && !lane.wants_pass(now, flows)
+            let waits = lane.is_hungry(saturated) || lane.rests(now) || lane.wants_pass(now, flows);
+            !lane.fresh && !waits && lane.queued().0 == 0 && lane.is_drained()
         };
         let drained = self.lanes.values().all(Lane::is_drained);
         let idle = self.reading.is_idle() || self.lanes.is_empty();

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::destination::Destination;
 use super::key::SLOW;
 use super::lane::Lane;
-use super::{Call, Engine, StoreError};
+use super::{Call, Engine, StoreError, settling};
 use crate::shard::Shard;
 use crate::store::{Lease, ReadReply, ReadRequest};
 
@@ -98,7 +98,7 @@ impl Engine {
             // Where no more can be remembered nothing new is read, unless that lets something be forgotten; what is
             // held can still go.
             let share = u32::try_from(share).unwrap_or(u32::MAX);
-            let limit = if saturated { u32::from(lane.can_forget()) } else { share };
+            let limit = if saturated { lane.although_saturated(share) } else { share };
             requests.push(lane.read(now, (limit, share), bytes, &self.topics));
         }
         self.reading.asked = asked.iter().filter_map(|shard| Some(self.lanes.get(shard)?.serial)).collect();
@@ -136,6 +136,10 @@ impl Engine {
         if !self.may_read() {
             return None;
         }
+        // Events of parked keys cost no room, and it takes longer to move them aside than to read them.
+        if self.unsettled() >= settling::MOST {
+            return None;
+        }
         let (queued, queued_bytes) = self.queued();
         let weight = self.reading.weight.unwrap_or(GUESS).max(1);
         let read_ahead = self.config.window_bytes / 2;
@@ -154,9 +158,8 @@ impl Engine {
             || self.reading.left > 0
             || self.look_is_due(now)
             || self.lanes.values().any(|lane| {
-                let hungry = lane.hungry && (!saturated || lane.can_forget());
-                !lane.draining
-                    && (hungry || lane.wants_pass(now, flows) || self.topics.probe_of(lane.lease.shard).is_some())
+                let probes = || self.topics.probe_of(lane.lease.shard).is_some_and(|topic| lane.may_probe(topic));
+                !lane.draining && (lane.is_hungry(saturated) || lane.wants_pass(now, flows) || probes())
             })
     }
 

@@ -5,7 +5,7 @@ use crate::shard::Shard;
 use crate::store::{Fate, LaneSettle, SettleReply, SettleRequest, Settled};
 
 /// Most changes in one settle: enough to be cheap for each, few enough to be quick.
-const MOST: usize = 5_000;
+pub(super) const MOST: usize = 5_000;
 
 /// The settle that is under way.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Engine {
             return None;
         }
         let again = self.lanes.values().any(|lane| !lane.settling.is_empty());
-        let pending: usize = self.lanes.values().map(|lane| lane.changes.len()).sum();
+        let pending = self.unsettled();
         if pending == 0 && !again {
             self.settling.since = None;
             self.pace.works(Call::Settle); // as far as anybody knows
@@ -49,13 +49,7 @@ impl Engine {
         }
         // What may have been written already is written again before anything else, and alone.
         if !again {
-            let mut left = MOST;
-            for lane in self.lanes.values_mut() {
-                let some = lane.changes.len().min(left);
-                lane.settling = lane.changes.drain(..some).collect();
-                lane.settling_generation = lane.generation;
-                left -= some;
-            }
+            self.share_out();
             self.settling.urgent = false;
             self.settling.since = None;
         }
@@ -63,6 +57,25 @@ impl Engine {
             self.lanes.values().filter(|lane| !lane.settling.is_empty()).map(LaneSettle::of).collect();
         self.settling.under_way = true;
         Some(SettleRequest { processor: self.id, lanes })
+    }
+
+    /// Outcomes that are to be settled.
+    pub(super) fn unsettled(&self) -> usize {
+        self.lanes.values().map(|lane| lane.changes.len()).sum()
+    }
+
+    /// What the next settle writes: of every lane its share, and more of some if others have less.
+    fn share_out(&mut self) {
+        let mut lanes: Vec<&mut Lane> = self.lanes.values_mut().filter(|lane| !lane.changes.is_empty()).collect();
+        // From the shortest on, what each leaves of its share is for the others.
+        lanes.sort_by_key(|lane| lane.changes.len());
+        let (mut left, mut others) = (MOST, lanes.len());
+        for lane in lanes {
+            let some = lane.changes.len().min((left / others).max(1)).min(left);
+            lane.settling = lane.changes.drain(..some).collect();
+            lane.settling_generation = lane.generation;
+            (left, others) = (left - some, others - 1);
+        }
     }
 
     pub(super) fn settled(&mut self, now: Instant, answer: Result<SettleReply, StoreError>) {

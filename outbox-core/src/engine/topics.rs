@@ -242,11 +242,16 @@ impl Topics {
                 Breaker::Open { until } if *until > now => continue,
                 Breaker::Open { .. } => BTreeSet::new(),
                 Breaker::HalfOpen { shard, admitted, tried, since } => {
-                    let lost = topic.traffic.awaited() == 0 && now.duration_since(*since) >= PROBE;
-                    if !lost && (*admitted || !tried.contains(shard)) {
+                    let quiet = topic.traffic.awaited() == 0;
+                    let lost = quiet && now.duration_since(*since) >= PROBE;
+                    // What it was to be tried with can be gone.
+                    let searched = || tried.contains(shard) || (!quiet && !holders(name).contains(shard));
+                    if !lost && (*admitted || !searched()) {
                         continue;
                     }
-                    if lost { BTreeSet::new() } else { std::mem::take(tried) }
+                    let mut tried = std::mem::take(tried);
+                    tried.insert(*shard);
+                    tried
                 }
             };
             let next = holders(name).into_iter().find(|shard| !tried.contains(shard));

@@ -164,7 +164,7 @@ impl Lane {
             self.pass_over(seq);
             self.hold_behind(&key, seq);
             if free {
-                self.holds.release_key(&key, now + SLOW);
+                self.rest(&key, now + SLOW);
             }
             return;
         }

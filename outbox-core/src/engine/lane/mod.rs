@@ -62,6 +62,8 @@ pub(super) struct Lane {
     pub(super) settling: Vec<Change>,
     pub(super) settling_generation: i64,
     waiting: Waiting,
+    /// Until when keys are held to which nothing has happened: for want of room, or because they came back unsent.
+    rests: Option<Instant>,
     queued: usize,
     queued_bytes: usize,
     in_flight: usize,
@@ -91,6 +93,7 @@ impl Lane {
             settling: Vec::new(),
             settling_generation: 0,
             waiting: Waiting::default(),
+            rests: None,
             queued: 0,
             queued_bytes: 0,
             in_flight: 0,
@@ -113,10 +116,27 @@ impl Lane {
         self.holds.len() + self.passed.len()
     }
 
-    /// Whether a read of something new, however little, would let entries be forgotten: what is decided has moved on
-    /// since they were passed over.
-    pub(super) fn can_forget(&self) -> bool {
-        self.passed.first().is_some_and(|seq| *seq <= self.decided)
+    /// How many new events to ask for of `share`, where no more can be remembered: all of them while the lane reads again
+    /// what it knew before, since it cannot let anything go until it is through; one, if what is decided has moved on and
+    /// entries can be forgotten then.
+    pub(super) fn although_saturated(&self, share: u32) -> u32 {
+        let can_forget = self.passed.first().is_some_and(|seq| *seq <= self.decided);
+        if self.is_catching_up() { share } else { u32::from(can_forget) }
+    }
+
+    /// Whether there is something new to read, and it may be read.
+    pub(super) fn is_hungry(&self, saturated: bool) -> bool {
+        self.hungry && (!saturated || self.although_saturated(1) > 0)
+    }
+
+    /// Whether a search for an event of this topic makes sense.
+    pub(super) fn may_probe(&self, topic: &Destination) -> bool {
+        !self.is_catching_up() && self.holds.has_topic(topic)
+    }
+
+    /// Whether events that could be sent wait in the table for a moment.
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.rests.is_some_and(|until| now < until)
     }
 
     /// Whether nothing is with the publisher or waits for a settle.
@@ -136,10 +156,10 @@ impl Lane {
 
     /// What to read next: up to `limit` new events, and up to `share` of what was passed over and may go now.
     pub(super) fn read(&mut self, now: Instant, (limit, share): (u32, u32), bytes: usize, topics: &Topics) -> LaneRead {
-        let probe = topics.probe_of(self.lease.shard).filter(|_| !self.is_catching_up());
+        let probe = topics.probe_of(self.lease.shard).filter(|topic| self.may_probe(topic));
         let flows = |destination: &Destination| topics.flows(destination);
         let mut revisit = None;
-        if self.wants_pass(now, flows) || probe.is_some_and(|topic| self.holds.has_topic(topic)) {
+        if self.wants_pass(now, flows) || probe.is_some() {
             revisit = self.holds.revisit(now, self.front, flows, probe);
             if let Some(revisit) = &mut revisit {
                 (revisit.limit, revisit.bytes) = (share.max(1), bytes);
@@ -203,7 +223,10 @@ impl Lane {
                 self.holds.release_key(key, now);
             }
         }
-        self.tidy(key);
+        // Of one that is broken, it depends on what becomes of the rest.
+        if !matches!(progress, Progress::Broken { .. }) {
+            self.tidy(key);
+        }
         progress
     }
 
@@ -238,8 +261,14 @@ impl Lane {
         let from = self.drop_queue(key);
         if from < i64::MAX {
             self.holds.hold_key(key.clone(), from);
-            self.holds.release_key(key, until);
+            self.rest(key, until);
         }
+    }
+
+    /// Lets a key go that could be sent, but later.
+    fn rest(&mut self, key: &Key, until: Instant) {
+        self.holds.release_key(key, until);
+        self.rests = self.rests.max(Some(until));
     }
 
     /// Gives back to the table what has been queued for long: what is behind events with the publisher until they are
@@ -252,7 +281,7 @@ impl Lane {
             let from = self.drop_queue(&key);
             self.hold_behind(&key, from);
             if free {
-                self.holds.release_key(&key, now + SLOW);
+                self.rest(&key, now + SLOW);
             }
         }
         self.streams.values().filter(|stream| waiting(stream)).filter_map(Stream::slow_at).min()

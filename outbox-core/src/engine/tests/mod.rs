@@ -5,6 +5,7 @@ mod failover;
 mod handover;
 mod hints;
 mod once;
+mod parked;
 mod parts;
 mod slow;
 mod unreadable;

@@ -33,3 +33,22 @@ fn a_run_that_may_remember_no_more_does_not_wait_for_retries() {
     assert!(rig.nodes[guest].engine.is_done(rig.now));
     assert_eq!(rig.store.pending_count(), 50);
 }
+
+#[test]
+fn a_run_does_not_leave_what_it_gave_back_for_want_of_room() {
+    let mut rig = Rig::new(1);
+    rig.store.commit((0..150).map(|n| event("things", &format!("key-{n}"))));
+    let guest = rig.start(EngineConfig { batch_size: 100, window: 100, ..once() });
+    for _ in 0..4 {
+        // Slow, and not silent.
+        rig.pass(Duration::from_secs(1));
+        let first = rig.nodes[guest].with_publisher[0].1.seq;
+        rig.report(guest, |message| message.seq == first, delivered);
+    }
+    for _ in 0..200 {
+        rig.report(guest, |_| true, delivered);
+        rig.pass(Duration::from_millis(100));
+    }
+    assert!(rig.nodes[guest].engine.is_done(rig.now));
+    assert_eq!(rig.store.pending_count(), 0);
+}

@@ -1,6 +1,7 @@
 //! What does not move holds up nothing else.
 
 use super::*;
+use crate::store::Admin;
 
 fn small() -> EngineConfig {
     EngineConfig { batch_size: 100, window: 100, ..config() }
@@ -60,7 +61,7 @@ fn keys_of_a_dead_partition_hold_up_neither_other_topics_nor_retries() {
     }
     let left = rig.nodes[node].engine.snapshot();
     assert!(others >= 21, "{others} {left:?}");
-    let pending = at_once(crate::store::Admin::pending(&rig.store, 0, u32::MAX)).unwrap();
+    let pending = at_once(Admin::pending(&rig.store, 0, u32::MAX)).unwrap();
     assert!(pending.iter().all(|event| event.envelope.topic == "things"), "{left:?}");
     // When the partition is back, everything goes.
     while !rig.nodes[node].with_publisher.is_empty() {
@@ -166,4 +167,109 @@ fn a_topic_that_fails_and_recovers_does_not_wait_for_a_key_that_hangs() {
     assert_eq!(rig.report(node, |_| true, delivered), 1);
     rig.pass(Duration::from_secs(1));
     assert!(rig.store.is_empty());
+}
+
+#[test]
+fn the_backlog_of_one_topic_does_not_keep_another_paused() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { batch_size: 100, window: 100, ..config() });
+    rig.store.commit((0..30_000).map(|n| event("big", &format!("key-{n}"))));
+    rig.store.commit([event("small", "s")]);
+    rig.handle(node, Event::Woken);
+    let big = |message: &Message| message.topic() == "big";
+    for _ in 0..30 {
+        rig.report(node, |_| true, unreachable);
+        rig.pass(Duration::from_millis(500));
+    }
+    while rig.nodes[node].engine.snapshot().paused.iter().any(|(topic, _)| topic == "big") {
+        rig.report(node, big, delivered);
+        rig.report(node, |message| !big(message), unreachable);
+        rig.pass(Duration::from_millis(50));
+    }
+    rig.report(node, |message| !big(message), unreachable);
+    let (mut rounds, mut found) = (0, false);
+    while !found {
+        rounds += 1;
+        // Its longest pause is 5 s.
+        assert!(rounds < 150, "it waits for the events of another topic");
+        rig.pass(Duration::from_millis(100));
+        found = rig.report(node, |message| !big(message), delivered) > 0;
+        rig.report(node, big, delivered);
+    }
+    assert!(!rig.store.is_empty());
+}
+
+#[test]
+fn a_retry_does_not_wait_for_the_backlog_of_a_topic() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { batch_size: 100, window: 100, ..config() });
+    rig.store.commit((0..30_000).map(|n| event("big", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, unreachable);
+    rig.store.commit([event("small", "s")]);
+    rig.pass(Duration::from_secs(1));
+    let small = |message: &Message| message.topic() == "small";
+    let mut rounds = 0;
+    while rig.report(node, small, || Outcome::Failed(PublishError::rejected("not now"))) == 0 {
+        rounds += 1;
+        assert!(rounds < 100);
+        rig.report(node, |message| !small(message), delivered);
+        rig.pass(Duration::from_millis(100));
+    }
+    // It is due again after a second.
+    let found = (0..60).any(|_| {
+        rig.report(node, |message| !small(message), delivered);
+        rig.pass(Duration::from_millis(100));
+        rig.report(node, small, delivered) > 0
+    });
+    assert!(found && !rig.store.is_empty());
+}
+
+#[test]
+fn a_new_generation_where_no_more_can_be_remembered_stops_nothing() {
+    let mut rig = Rig::new(1);
+    let retry = RetryRules::new(RetryPolicy::fixed(Duration::from_secs(60)));
+    let node = rig.start(EngineConfig { most_held: 50, retry, ..config() });
+    rig.store.commit((0..200).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    assert_eq!(rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now"))), 200);
+    rig.pass(Duration::from_secs(1));
+    rig.store.restart();
+    for _ in 0..180 {
+        rig.pass(Duration::from_secs(1));
+        rig.report(node, |_| true, delivered);
+    }
+    assert!(rig.store.is_empty(), "{:?}", rig.nodes[node].engine.snapshot());
+}
+
+#[test]
+fn a_probe_whose_event_is_gone_is_not_looked_for_without_a_pause() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    let (one, other) = (event("away", "a"), event("away", "b"));
+    let id = one.id;
+    rig.store.commit([one, other]);
+    rig.handle(node, Event::Woken);
+    assert_eq!(rig.report(node, |message| message.id() == id, unreachable), 1);
+    let tick = rig.nodes[node].engine.topics.next_tick().unwrap();
+    rig.pass(tick - rig.now - Duration::from_nanos(1));
+    assert!(at_once(rig.store.give_up(id, "never")).unwrap());
+    rig.pass(Duration::from_secs(1)); // comes to rest
+    rig.report(node, |_| true, delivered);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.store.is_empty());
+}
+
+#[test]
+fn a_key_that_is_withheld_again_and_again_rests() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("things", "a")]);
+    rig.handle(node, Event::Woken);
+    for _ in 0..4 {
+        assert_eq!(rig.report(node, |_| true, || Outcome::Withheld), 1);
+    }
+    assert!(rig.nodes[node].with_publisher.is_empty());
+    rig.pass(Duration::from_millis(300));
+    assert_eq!(rig.nodes[node].with_publisher.len(), 1);
 }
