@@ -97,7 +97,7 @@ impl<'r> Cells<'r> {
             event_type: self.text("event_type"),
             event_version: self.version()?,
             topic: self.text("topic"),
-            key: self.optional("partition_key"),
+            key: self.key(),
             payload: self.payload()?,
             content_type: self.text("content_type"),
             headers: self.headers(),
@@ -138,11 +138,21 @@ impl<'r> Cells<'r> {
         }))
     }
 
-    fn text(&mut self, column: &'static str) -> String {
+    pub(super) fn text(&mut self, column: &'static str) -> String {
         self.optional(column).unwrap_or_default()
     }
 
-    /// Text, of which SQLite takes any bytes. The same ones become the same text, so that a key stays one.
+    /// None if it cannot be read: what stands for it could not be looked for, nor parked or requeued.
+    pub(super) fn key(&mut self) -> Option<String> {
+        let at = self.next;
+        self.next += 1;
+        self.row.try_get_by_index(at).unwrap_or_else(|_| {
+            self.is_unreadable("partition_key is not UTF-8 text".to_owned());
+            None
+        })
+    }
+
+    /// Text, of which SQLite takes any bytes.
     fn optional(&mut self, column: &'static str) -> Option<String> {
         let at = self.next;
         self.next += 1;

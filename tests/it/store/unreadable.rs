@@ -105,6 +105,30 @@ on_every_database! {
         assert_eq!(report.counts.dead, mischief.len() as u64);
     }
 
+    /// What stands for such a key could not be looked for.
+    async fn all_rows_of_a_key_that_is_no_text_are_dead_letters(db: TestDatabase) {
+        if db.kind() != Kind::Sqlite {
+            return; // other databases have no other text
+        }
+        let outbox = outbox(&db).await;
+        for then in [OnDeath::Continue, OnDeath::ParkKey] {
+            stage(&outbox, "bad", &["1", "2", "3"]).await;
+            for body in ["1", "2", "3"] {
+                change(&db, "event", "partition_key = CAST(x'ff' AS TEXT)", body).await;
+            }
+            let (_, processor) = start(&outbox, then);
+            let store = outbox.store();
+            eventually(DEADLINE, || async { store.pending(0, 1).await.unwrap().is_empty() }).await;
+            let letters = store.dead_letters(None, 10).await.unwrap();
+            assert!(letters.iter().all(|letter| letter.state == DeadState::Dead), "{letters:?}");
+            assert_eq!(letters.len(), 3);
+            for letter in letters {
+                store.delete(letter.envelope.id).await.unwrap();
+            }
+            processor.shutdown().await.unwrap();
+        }
+    }
+
     async fn or_its_key_parks_by_policy(db: TestDatabase) {
         let outbox = outbox(&db).await;
         stage(&outbox, "bad", &["b1", "b2", "b3"]).await;

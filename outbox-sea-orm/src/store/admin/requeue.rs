@@ -166,8 +166,8 @@ impl Inner {
         let rows = query(txn, self.sql.statement(&text, [Value::from(id)]), doing).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut cells = Cells::new(row, false, doing);
-        let (shard, topic) = (cells.take()?, cells.take::<String>()?);
-        let key = cells.take::<Option<String>>()?.map(|key| OrderKey { topic, key });
+        let (shard, topic) = (cells.take()?, cells.text("topic"));
+        let key = cells.key().map(|key| OrderKey { topic, key });
         Ok(Some(Place { shard, key }))
     }
 
