@@ -50,11 +50,32 @@ impl Processes {
     fn running(&self, place: usize) -> Result<(u32, MutexGuard<'_, Option<Running>>), Failure> {
         let mut guard = self.place(place)?;
         let child = &mut guard.as_mut().ok_or("there is no process in this place")?.child;
+        let id = child.id();
         if let Some(status) = child.try_wait()? {
+            // Its place is free for another one.
+            *guard = None;
             return Err(format!("a process had ended by itself with {status}").into());
         }
-        let id = child.id();
         Ok((id, guard))
+    }
+
+    /// How a process ended that was asked to stop, if it has, or has had the time to.
+    fn stopped(&self, place: usize, asked: Instant) -> Result<Option<Result<(), Failure>>, Failure> {
+        let mut running = self.place(place)?;
+        let Some(Running { child, since }) = running.as_mut() else { return Ok(Some(Ok(()))) };
+        let young = asked.duration_since(*since) < START;
+        let ended = match child.try_wait()? {
+            Some(status) if status.success() || (young && status.signal() == Some(SIGTERM)) => Ok(()),
+            Some(status) => Err(format!("a process that was asked to stop ended with {status}").into()),
+            None if asked.elapsed() <= self.patience => return Ok(None),
+            None => {
+                child.kill()?;
+                child.wait()?;
+                Err(format!("a process had not stopped {:?} after SIGTERM", self.patience).into())
+            }
+        };
+        *running = None;
+        Ok(Some(ended))
     }
 
     fn place(&self, place: usize) -> Result<MutexGuard<'_, Option<Running>>, Failure> {
@@ -96,26 +117,14 @@ impl Service for Processes {
     }
 
     async fn stop(&self, place: usize) -> Result<(), Failure> {
-        let child = {
-            let (id, mut running) = self.running(place)?;
-            signal(id, "TERM")?;
-            running.take()
-        };
-        let Running { mut child, since } = child.ok_or("there is no process in this place")?;
+        signal(self.running(place)?.0, "TERM")?;
         let asked = Instant::now();
-        let young = asked - since < START;
         loop {
-            match child.try_wait()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) if young && status.signal() == Some(SIGTERM) => return Ok(()),
-                Some(status) => return Err(format!("a process that was asked to stop ended with {status}").into()),
-                None if asked.elapsed() > self.patience => {
-                    child.kill()?;
-                    child.wait()?;
-                    return Err(format!("a process had not stopped {:?} after SIGTERM", self.patience).into());
-                }
-                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            // It stays in its place until it has ended, whoever stops waiting for it.
+            if let Some(ended) = self.stopped(place, asked)? {
+                return ended;
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
@@ -208,6 +217,7 @@ mod tests {
         while !ended().await {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        gone.start(0).await.unwrap(); // its place is free
         let ready = std::env::temp_dir().join(format!("outbox-testkit-{}", std::process::id()));
         for (trap, complaint) in [("exit 3", "ended with"), ("", "had not stopped")] {
             drop(std::fs::remove_file(&ready));

@@ -57,12 +57,17 @@ pub async fn create(db: &DatabaseConnection, keys: usize) -> Result<(), DbErr> {
 ///
 /// # Errors
 ///
-/// What the database says, and [`DbErr::RecordNotFound`] if there is no such aggregate.
+/// What the database says, and [`DbErr::RecordNotFound`] if there is no such aggregate. Roll the transaction back then:
+/// on databases that would go on, an aggregate's version may have been raised.
+///
+/// # Cancel safety
+///
+/// As an error: roll the transaction back.
 pub async fn enter(txn: &OutboxTransaction, topic: &str, key: &str) -> Result<Uuid, DbErr> {
     one(enter_all(txn, topic, key, 1, false).await?)
 }
 
-/// Makes `count` entries of an aggregate at once, in three statements however many there are.
+/// Makes `count` entries of an aggregate at once, in three statements. At most 8,000: a statement takes so many values.
 ///
 /// # Errors
 ///
@@ -100,22 +105,23 @@ async fn enter_all(
     let row = txn.query_one_raw(version).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("there is no aggregate {key:?} in the ledger")))?;
     let last: i64 = row.try_get_by_index(0)?;
-    let (mut ids, mut rows, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    for version in last + 1 - i64::from(count)..=last {
-        let id = EventId::new();
-        let entered = Entered { topic: topic.to_owned(), key: key.to_owned(), version };
-        let refusable = Refused(entered);
-        let event: &dyn OutboxEvent = if refused { &refusable } else { &refusable.0 };
-        txn.stage_event_with(event, |options| options.id(id))?;
-        rows.push("(?, ?, ?, ?)");
-        values.extend([id.to_string().into(), key.into(), version.into(), i64::from(refused).into()]);
-        ids.push(*id.as_uuid());
+    let entries: Vec<(EventId, i64)> =
+        (last + 1 - i64::from(count)..=last).map(|version| (EventId::new(), version)).collect();
+    if !entries.is_empty() {
+        let rows = vec!["(?, ?, ?, ?)"; entries.len()].join(", ");
+        let values = entries.iter().flat_map(|(id, version)| {
+            [id.to_string().into(), key.into(), (*version).into(), i64::from(refused).into()]
+        });
+        txn.execute_raw(statement(backend, &format!("INSERT INTO ledger_entry VALUES {rows}"), values)).await?;
     }
-    if !rows.is_empty() {
-        let insert = format!("INSERT INTO ledger_entry VALUES {}", rows.join(", "));
-        txn.execute_raw(statement(backend, &insert, values)).await?;
+    // Nothing can go wrong between these: an entry without an event would be a loss, and the other way round an
+    // event that nobody entered.
+    for (id, version) in &entries {
+        let entered = Refused(Entered { topic: topic.to_owned(), key: key.to_owned(), version: *version });
+        let event: &dyn OutboxEvent = if refused { &entered } else { &entered.0 };
+        txn.stage_event_with(event, |options| options.id(*id))?;
     }
-    Ok(ids)
+    Ok(entries.into_iter().map(|(id, _)| *id.as_uuid()).collect())
 }
 
 /// A statement whose parameters are written as `?`, whatever the database.

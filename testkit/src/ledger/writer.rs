@@ -31,7 +31,7 @@ impl Writer {
         Self { outbox, topic: topic.into(), random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
 
-    /// Runs transactions on `keys` aggregates until `events` entries are committed.
+    /// Runs transactions on `keys` aggregates, at least one, until `events` entries are committed.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl Writer {
     pub async fn write(&mut self, keys: u64, events: usize) -> Result<(), DbErr> {
         let mut committed = 0;
         while committed < events {
-            let key = format!("key-{}", self.next() % keys);
+            let key = format!("key-{}", self.next() % keys.max(1));
             let count = (1 + self.next() % 4) as usize;
             let ending = match self.next() % 20 {
                 0 => Ending::Rollback,
