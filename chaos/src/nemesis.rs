@@ -38,6 +38,7 @@ pub(crate) async fn carry_out(
         stage.history.fault(fault, from, struck);
     })
     .await;
+    stage.bypassed().into_iter().for_each(|why| stage.history.complain(why));
 }
 
 /// From the beginning of a fault to its healing. Says whether it happened to anybody.

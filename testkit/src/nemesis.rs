@@ -67,7 +67,8 @@ pub struct History {
     /// In the order of their beginnings. What happened to nobody is not among them: a way without a connection was
     /// troubled, or nobody went into a trap.
     pub faults: Vec<Past>,
-    /// What a service must never do: end by itself, or not stop when asked to.
+    /// What a service must never do: end by itself, or not stop when asked to. Also why a way was troubled for nothing:
+    /// nobody ever came to its proxy, or clients go [past](Proxy::bypassed) it.
     pub complaints: Vec<String>,
 }
 
@@ -226,6 +227,8 @@ impl<S: Service> Nemesis<S> {
         .await;
         self.ways.iter().for_each(|(_, proxy)| proxy.heal());
         let mut history = history.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let bypassed = self.ways.iter().filter_map(|(name, proxy)| Some((name, proxy.bypassed()?)));
+        history.complaints.extend(bypassed.map(|(name, why)| format!("on the way to {name}: {why}")));
         history.faults.sort_by_key(|past| past.from);
         history
     }

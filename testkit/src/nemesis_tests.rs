@@ -135,6 +135,8 @@ async fn ways_are_troubled_and_healed() {
     assert!(on_the_way_to("the database") > 0 && on_the_way_to("Kafka") > 0);
     assert_eq!(history.causes_of_repeats(), on_the_way_to("the database"));
     assert_eq!(on_the_way_to("nobody"), 0, "nobody was there");
+    let [complaint] = &*history.complaints else { panic!("{:?}", history.complaints) };
+    assert!(complaint.contains("on the way to nobody: nobody ever connected"), "{complaint}");
     assert_eq!(on_the_way_to("Trap") + on_the_way_to("CutAfter"), 0, "nobody said anything");
     assert!(database.is_untroubled() && kafka.is_untroubled() && unused.is_untroubled());
 }

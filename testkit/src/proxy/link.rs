@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::client::Client;
-use super::kafka::{self, Requests};
+use super::kafka::{self, Request, Requests};
+use super::metadata::{self, Readdressed};
 use super::traps::Commit;
 use super::weather::Weather;
 use super::{Direction, Protocol, Shared, mysql, postgres};
@@ -139,13 +140,28 @@ impl Link<'_> {
                 Fate::Pass
             }
             (Protocol::Kafka, Direction::ToClient) => {
-                let is_produce = lock(&self.requests).answered(piece);
-                if is_produce && self.shared.traps.response() {
-                    return Fate::Swallow;
-                }
-                kafka::readdress(piece, self.shared.server.port(), self.shared.address.port());
+                let answered = lock(&self.requests).answered(piece);
+                self.judge_response(answered, piece)
+            }
+        }
+    }
+
+    fn judge_response(&self, answered: Request, frame: &mut Vec<u8>) -> Fate {
+        let Shared { server, address, .. } = *self.shared;
+        match answered {
+            Request::Produce if self.shared.traps.response() => Fate::Swallow,
+            Request::Produce | Request::Other => {
+                kafka::readdress(frame, server.port(), address.port());
                 Fate::Pass
             }
+            Request::Metadata(version) => match metadata::readdress(frame, version, server, address) {
+                Readdressed::Done => Fate::Pass,
+                Readdressed::Elsewhere(brokers) => {
+                    lock(&self.shared.elsewhere).extend(brokers);
+                    Fate::Cut
+                }
+                Readdressed::Unknown => Fate::Cut,
+            },
         }
     }
 
@@ -207,6 +223,6 @@ async fn say(client: &TcpStream, byte: u8) -> io::Result<()> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@ mod client;
 mod kafka;
 mod link;
 mod messages;
+mod metadata;
 mod mysql;
 mod postgres;
 mod spells;
@@ -12,9 +13,10 @@ mod tests;
 mod traps;
 mod weather;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -34,7 +36,8 @@ pub enum Protocol {
     /// In TLS it could not be. So clients hear that the server has none: with `sslmode=prefer` they go on without, with
     /// `require` they refuse to connect.
     Database,
-    /// Kafka's: requests and responses are told apart, and the broker's address in them becomes the proxy's.
+    /// Kafka's, without TLS: requests and responses are told apart, and the broker's address in them becomes the
+    /// proxy's.
     Kafka,
 }
 
@@ -62,11 +65,14 @@ struct Shared {
     protocol: Protocol,
     weather: watch::Sender<Weather>,
     traps: Arc<Traps>,
+    /// Brokers that are not behind the proxy.
+    elsewhere: Mutex<BTreeSet<String>>,
 }
 
 impl Proxy {
-    /// Listens on a free port of the loopback interface, for clients of `server`. Kafka's brokers must be one broker on
-    /// 127.0.0.1, which clients then find behind the proxy.
+    /// Listens on a free port of the loopback interface, for clients of `server`. Kafka's brokers must be one broker,
+    /// which clients then find behind the proxy, whatever it says how to reach it; of more than one, clients would take
+    /// ways that the proxy does not see, so they get [no answer](Self::elsewhere).
     ///
     /// # Errors
     ///
@@ -74,8 +80,14 @@ impl Proxy {
     pub async fn start(server: SocketAddr, protocol: Protocol) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared =
-            Arc::new(Shared { server, address, protocol, weather: watch::Sender::default(), traps: Arc::default() });
+        let shared = Arc::new(Shared {
+            server,
+            address,
+            protocol,
+            weather: watch::Sender::default(),
+            traps: Arc::default(),
+            elsewhere: Mutex::default(),
+        });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared })
     }
@@ -139,6 +151,32 @@ impl Proxy {
     #[must_use]
     pub fn cut_commits(&self) -> u64 {
         self.shared.traps.cut_commits()
+    }
+
+    /// How many connections there ever were. With none, clients go another way.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.weather.borrow().opened
+    }
+
+    /// The addresses of Kafka's brokers that are not behind this proxy: clients that ask which brokers there are would
+    /// go past it. Their connections are cut then, so that nothing works instead of everything.
+    #[must_use]
+    pub fn elsewhere(&self) -> Vec<String> {
+        link::lock(&self.shared.elsewhere).iter().cloned().collect()
+    }
+
+    /// Why clients do not go through this proxy, if so, in words for people.
+    #[must_use]
+    pub fn bypassed(&self) -> Option<String> {
+        let elsewhere = self.elsewhere();
+        if !elsewhere.is_empty() {
+            return Some(format!(
+                "there are brokers that are not behind the proxy: {}; use a cluster of one",
+                elsewhere.join(", ")
+            ));
+        }
+        (self.connections() == 0).then(|| format!("nobody ever connected to the proxy at {}", self.address))
     }
 
     /// What it understands.

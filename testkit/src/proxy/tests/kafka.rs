@@ -4,6 +4,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::proxy::Trap;
+use crate::proxy::metadata::tests::answer;
 
 /// A broker's address as a response has it.
 fn address(port: u16) -> Vec<u8> {
@@ -79,4 +80,34 @@ async fn each_trap_has_a_response_of_its_own() {
     server.write_all(&[response(2), response(3)].concat()).await.unwrap();
     assert_eq!(arrives(&mut client, response(3).len()).await, response(3));
     assert!(traps[1].sprung() && !allowance.sprung());
+}
+
+/// Of a client that asks which brokers there are, in version 9.
+async fn asked(net: &Net) -> Pair {
+    const METADATA: u8 = 3;
+    let mut pair = net.pair().await;
+    passes(&mut pair.client, &mut pair.server, &request(METADATA, 7)).await;
+    pair
+}
+
+#[tokio::test]
+async fn a_broker_with_another_name_is_found_behind_the_proxy() {
+    let net = Net::new(Protocol::Kafka).await;
+    assert!(net.proxy.bypassed().unwrap().contains(&net.proxy.address().to_string()), "nobody was here");
+    let Pair { mut client, mut server } = asked(&net).await;
+    server.write_all(&answer(9, 7, &[("localhost", 9092)])).await.unwrap();
+    let expected = answer(9, 7, &[("127.0.0.1", net.proxy.address().port())]);
+    assert_eq!(arrives(&mut client, expected.len()).await, expected);
+    assert_eq!((net.proxy.bypassed(), net.proxy.connections()), (None, 1));
+}
+
+#[tokio::test]
+async fn brokers_elsewhere_are_told_and_not_reached() {
+    let net = Net::new(Protocol::Kafka).await;
+    let broker = net.listener.local_addr().unwrap().port();
+    let Pair { mut client, mut server } = asked(&net).await;
+    server.write_all(&answer(9, 7, &[("localhost", broker), ("localhost", 1)])).await.unwrap();
+    is_reset(&mut client).await;
+    assert_eq!(net.proxy.elsewhere(), ["localhost:1"]);
+    assert!(net.proxy.bypassed().unwrap().contains("localhost:1"));
 }
