@@ -38,6 +38,7 @@ pub(crate) async fn carry_out(
         stage.history.fault(fault, from, struck);
     })
     .await;
+    stage.bypassed().into_iter().for_each(|why| stage.history.complain(why));
 }
 
 /// From the beginning of a fault to its healing. Says whether it happened to anybody.
@@ -93,42 +94,21 @@ async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// Says whether a connection was touched: there is none between processes of which one is dead.
 async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
     let proxy = fault.link().and_then(|link| stage.proxy(link)).context("no proxy")?;
-    match fault {
-        Fault::Reset { .. } => proxy.cut(),
-        Fault::BlackHole { length, .. } => proxy.black_hole(length).await,
-        Fault::Silence { .. } => proxy.silence(),
-        Fault::OneWay { direction, length, .. } => proxy.one_way(direction, length).await,
-        Fault::Slow { latency, length, .. } => proxy.slow_for(latency, length).await,
-        Fault::CutAfter { bytes, .. } => {
-            proxy.cut_after(bytes);
-            return Ok(sprung_or_not(proxy).await);
-        }
-        Fault::CutCommit { heard, .. } => {
-            // Writers set traps of their own there.
-            let before = proxy.cut_commits();
-            proxy.set(if heard { Trap::CutAfterCommit } else { Trap::CutBeforeCommit });
-            sprung_or_not(proxy).await;
-            return Ok(proxy.cut_commits() > before);
-        }
-        Fault::DropProduceResponse { nth, .. } => {
-            proxy.set(Trap::DropProduceResponse(nth));
-            return Ok(sprung_or_not(proxy).await);
-        }
+    Ok(match fault {
+        Fault::Reset { .. } => proxy.cut() > 0,
+        Fault::BlackHole { length, .. } => proxy.black_hole(length).await > 0,
+        Fault::Silence { .. } => proxy.silence() > 0,
+        Fault::OneWay { direction, length, .. } => proxy.one_way(direction, length).await > 0,
+        Fault::Slow { latency, length, .. } => proxy.slow_for(latency, length).await > 0,
+        Fault::CutAfter { bytes, .. } => proxy.cut_after(bytes).within(TRAP).await,
+        Fault::CutCommit { heard: true, .. } => proxy.set(Trap::CutAfterCommit).within(TRAP).await,
+        Fault::CutCommit { heard: false, .. } => proxy.set(Trap::CutBeforeCommit).within(TRAP).await,
+        Fault::DropProduceResponse { nth, .. } => proxy.set(Trap::DropProduceResponse(nth)).within(TRAP).await,
         _ => bail!("not on a way: {fault}"),
-    }
-    Ok(true)
-}
-
-async fn sprung_or_not(proxy: &outbox_testkit::Proxy) -> bool {
-    let start = Instant::now();
-    while proxy.is_set() && start.elapsed() < TRAP {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let sprung = !proxy.is_set();
-    proxy.disarm();
-    sprung
+    })
 }
 
 fn alive(process: &mut outbox_tests::ProcessorProcess) -> anyhow::Result<()> {

@@ -176,6 +176,16 @@ impl Stage {
         }
     }
 
+    /// Ways that somebody does not take.
+    pub(crate) fn bypassed(&self) -> Vec<String> {
+        self.proxies().filter_map(|(link, proxy)| Some(format!("{link:?}: {}", proxy.bypassed()?))).collect()
+    }
+
+    fn proxies(&self) -> impl Iterator<Item = (Link, &Proxy)> {
+        let links = (0..self.places()).flat_map(|place| [Link::Database(place), Link::Kafka(place)]);
+        links.chain([Link::Writers]).filter_map(|link| Some((link, self.proxy(link)?)))
+    }
+
     /// How much has happened, but for the events.
     pub(crate) fn figures(&self) -> Figures {
         let ways = self.places.iter().filter_map(|place| place.database.as_ref()).chain(&self.writers);
@@ -201,8 +211,7 @@ impl Stage {
 
     /// Faults end. Clocks stay where they are: they do not go back by themselves either.
     pub(crate) fn heal(&self) {
-        let links = (0..self.places()).flat_map(|place| [Link::Database(place), Link::Kafka(place)]);
-        links.chain([Link::Writers]).filter_map(|link| self.proxy(link)).for_each(Proxy::heal);
+        self.proxies().for_each(|(_, proxy)| proxy.heal());
     }
 
     /// Asks a processor to stop, and waits until it has. What it left undone goes into the history.

@@ -59,7 +59,7 @@ mod verdict;
 pub use nemesis::{Failure, History, Nemesis, Past, Service};
 #[cfg(unix)]
 pub use processes::Processes;
-pub use proxy::{Direction, Protocol, Proxy, Trap};
+pub use proxy::{Armed, Direction, Protocol, Proxy, Spell, Trap};
 pub use record::Record;
 pub use schedule::{Period, carry_out, schedule};
 pub use verdict::Verdict;

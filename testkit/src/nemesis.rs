@@ -64,9 +64,11 @@ pub struct Nemesis<S> {
 /// What happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// In the order of their beginnings.
+    /// In the order of their beginnings. What happened to nobody is not among them: a way without a connection was
+    /// troubled, or nobody went into a trap.
     pub faults: Vec<Past>,
-    /// What a service must never do: end by itself, or not stop when asked to.
+    /// What a service must never do: end by itself, or not stop when asked to. Also why a way was troubled for nothing:
+    /// nobody ever came to its proxy, or clients go [past](Proxy::bypassed) it.
     pub complaints: Vec<String>,
 }
 
@@ -213,6 +215,9 @@ impl<S: Service> Nemesis<S> {
             async |fault| {
                 let from = now();
                 let result = self.happen(fault).await;
+                if matches!(result, Ok(false)) {
+                    return;
+                }
                 let past = Past { fault: self.describe(fault), can_repeat: self.can_repeat(fault), from, to: now() };
                 let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
                 history.complaints.extend(result.err().map(|error| format!("{}: {error}", past.fault)));
@@ -222,6 +227,8 @@ impl<S: Service> Nemesis<S> {
         .await;
         self.ways.iter().for_each(|(_, proxy)| proxy.heal());
         let mut history = history.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let bypassed = self.ways.iter().filter_map(|(name, proxy)| Some((name, proxy.bypassed()?)));
+        history.complaints.extend(bypassed.map(|(name, why)| format!("on the way to {name}: {why}")));
         history.faults.sort_by_key(|past| past.from);
         history
     }
@@ -247,34 +254,33 @@ impl<S: Service> Nemesis<S> {
         Fault { kind, place, trouble, length }
     }
 
-    async fn happen(&self, fault: Fault) -> Result<(), Failure> {
+    /// From its beginning to its healing. Says whether it happened to anybody.
+    async fn happen(&self, fault: Fault) -> Result<bool, Failure> {
         let Fault { kind, place, trouble, length } = fault;
         match kind {
             Kind::Kill => {
                 let _alone = self.places[place].lock().await;
                 self.service.kill(place).await?;
                 tokio::time::sleep(length).await;
-                self.start_in(place).await
+                self.start_in(place).await?;
             }
             Kind::Pause => {
                 let _alone = self.places[place].lock().await;
                 self.service.pause(place).await?;
                 tokio::time::sleep(length).await;
-                self.service.resume(place).await
+                self.service.resume(place).await?;
             }
             Kind::Replace => {
                 let _alone = self.places[place].lock().await;
                 let stopped = self.service.stop(place).await;
                 // Whether it stopped well or not.
                 self.start_in(place).await?;
-                stopped
+                stopped?;
             }
-            Kind::Way(way) => {
-                trouble.happen(&self.ways[way].1, length).await;
-                Ok(())
-            }
-            Kind::Own(own) => (self.own[own].1)().await,
+            Kind::Way(way) => return Ok(trouble.happen(&self.ways[way].1, length).await),
+            Kind::Own(own) => (self.own[own].1)().await?,
         }
+        Ok(true)
     }
 
     fn can_repeat(&self, fault: Fault) -> bool {
@@ -298,22 +304,15 @@ impl<S: Service> Nemesis<S> {
 }
 
 impl Trouble {
-    async fn happen(self, proxy: &Proxy, length: Duration) {
+    /// Says whether it touched a connection.
+    async fn happen(self, proxy: &Proxy, length: Duration) -> bool {
         match self {
-            Self::Reset => proxy.cut(),
-            Self::BlackHole => proxy.black_hole(length).await,
-            Self::OneWay(direction) => proxy.one_way(direction, length).await,
-            Self::Slow(latency) => proxy.slow_for(latency, length).await,
-            Self::CutAfter(bytes) => {
-                proxy.cut_after(bytes);
-                tokio::time::sleep(length).await;
-                proxy.disarm();
-            }
-            Self::Trap(trap) => {
-                proxy.set(trap);
-                tokio::time::sleep(length).await;
-                proxy.disarm();
-            }
+            Self::Reset => proxy.cut() > 0,
+            Self::BlackHole => proxy.black_hole(length).await > 0,
+            Self::OneWay(direction) => proxy.one_way(direction, length).await > 0,
+            Self::Slow(latency) => proxy.slow_for(latency, length).await > 0,
+            Self::CutAfter(bytes) => proxy.cut_after(bytes).within(length).await,
+            Self::Trap(trap) => proxy.set(trap).within(length).await,
         }
     }
 }

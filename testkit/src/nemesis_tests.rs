@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::io::AsyncReadExt;
+
 use super::*;
 
 /// Remembers what is done to it, and refuses what cannot be.
@@ -99,21 +101,50 @@ async fn what_a_service_must_not_do_is_a_complaint() {
     assert_eq!(*nemesis.service().states.lock().unwrap(), [Some(true); 3], "and others took their places");
 }
 
-/// Only ways: repeats can come from the one to the database, and all is healed at the end.
+/// Connects again and again, and says nothing.
+async fn clients_of(proxy: &Proxy) {
+    loop {
+        if let Ok(mut client) = tokio::net::TcpStream::connect(proxy.address()).await {
+            drop(client.read(&mut [0]).await);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Only ways: repeats can come from the one to the database, all is healed at the end, and what happened to nobody is
+/// not among what happened.
 #[tokio::test]
 async fn ways_are_troubled_and_healed() {
     let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
-    let database = Proxy::start(address, Protocol::Database).await.unwrap();
-    let kafka = Proxy::start(address, Protocol::Kafka).await.unwrap();
+    let way = async |protocol| Proxy::start(address, protocol).await.unwrap();
+    let (database, kafka, unused) =
+        (way(Protocol::Database).await, way(Protocol::Kafka).await, way(Protocol::Kafka).await);
     tokio::time::pause();
     let nemesis = Nemesis::new(crate::Processes::new(0, |_| std::process::Command::new("true")))
         .way("the database", &database)
-        .way("Kafka", &kafka);
-    let history = nemesis.torment(1, TIME).await;
-    let to_database = history.faults.iter().filter(|past| past.fault.contains("the database")).count();
-    assert!(to_database > 0 && to_database < history.faults.len());
-    assert_eq!(history.causes_of_repeats(), to_database);
-    assert!(history.faults.iter().all(|past| !past.fault.contains("Kafka") || !past.fault.contains("Commit")));
-    assert!(database.is_untroubled() && kafka.is_untroubled());
+        .way("Kafka", &kafka)
+        .way("nobody", &unused);
+    let history = tokio::select! {
+        history = nemesis.torment(1, TIME) => history,
+        () = clients_of(&database) => unreachable!(),
+        () = clients_of(&kafka) => unreachable!(),
+        () = accept(&server) => unreachable!(),
+    };
+    let on_the_way_to = |name: &str| history.faults.iter().filter(|past| past.fault.contains(name)).count();
+    assert!(on_the_way_to("the database") > 0 && on_the_way_to("Kafka") > 0);
+    assert_eq!(history.causes_of_repeats(), on_the_way_to("the database"));
+    assert_eq!(on_the_way_to("nobody"), 0, "nobody was there");
+    let [complaint] = &*history.complaints else { panic!("{:?}", history.complaints) };
+    assert!(complaint.contains("on the way to nobody: nobody ever connected"), "{complaint}");
+    assert_eq!(on_the_way_to("Trap") + on_the_way_to("CutAfter"), 0, "nobody said anything");
+    assert!(database.is_untroubled() && kafka.is_untroubled() && unused.is_untroubled());
+}
+
+/// Keeps its connections until their other ends are gone.
+async fn accept(server: &tokio::net::TcpListener) {
+    loop {
+        let (mut connection, _) = server.accept().await.unwrap();
+        tokio::spawn(async move { drop(connection.read(&mut [0]).await) });
+    }
 }

@@ -1,11 +1,12 @@
-//! As much of Kafka's protocol as the proxy needs: where messages end, and which are about Produce.
+//! As much of Kafka's protocol as the proxy needs: where messages end, and what they are about.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 const PRODUCE: [u8; 2] = [0, 0];
+const METADATA: [u8; 2] = [0, 3];
 /// Larger than anything that clients send here.
 const LARGEST: usize = 64 * 1024 * 1024;
 
@@ -27,23 +28,33 @@ pub(super) async fn frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opt
     Ok(Some(frame))
 }
 
-/// Produce requests without a response yet, by their correlation ids.
+/// What is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    Produce,
+    /// Which brokers there are, in this version.
+    Metadata(u16),
+    Other,
+}
+
+/// Requests without a response yet, by their correlation ids, but for those that are no matter.
 #[derive(Debug, Default)]
-pub(super) struct Requests(HashSet<[u8; 4]>);
+pub(super) struct Requests(HashMap<[u8; 4], Request>);
 
 impl Requests {
     /// A request begins with its kind, its version and its correlation id.
     pub(super) fn sent(&mut self, frame: &[u8]) {
-        if let Some(PRODUCE) = field(frame, 0)
-            && let Some(id) = field(frame, 4)
-        {
-            self.0.insert(id);
-        }
+        let (Some(kind), Some(version), Some(id)) = (field(frame, 0), field(frame, 2), field(frame, 4)) else { return };
+        match kind {
+            PRODUCE => self.0.insert(id, Request::Produce),
+            METADATA => self.0.insert(id, Request::Metadata(u16::from_be_bytes(version))),
+            _ => None,
+        };
     }
 
-    /// Whether it answers a Produce request. A response begins with the correlation id.
-    pub(super) fn answered(&mut self, frame: &[u8]) -> bool {
-        field(frame, 0).is_some_and(|id: [u8; 4]| self.0.remove(&id))
+    /// What it answers. A response begins with the correlation id.
+    pub(super) fn answered(&mut self, frame: &[u8]) -> Request {
+        field(frame, 0).and_then(|id: [u8; 4]| self.0.remove(&id)).unwrap_or(Request::Other)
     }
 }
 
@@ -51,8 +62,8 @@ fn field<const N: usize>(frame: &[u8], at: usize) -> Option<[u8; N]> {
     frame.get(4 + at..4 + at + N)?.try_into().ok()
 }
 
-/// Where a response says how to reach the broker, it now says how to reach the proxy. In all versions the port comes
-/// right behind the host, and both addresses are as long.
+/// Where another response says how to reach the broker, it now says how to reach the proxy. In all versions the port
+/// comes right behind the host, and both addresses are as long.
 pub(super) fn readdress(frame: &mut [u8], broker: u16, proxy: u16) {
     const HOST: &[u8] = b"127.0.0.1";
     let address = |port: u16| [HOST, &u32::from(port).to_be_bytes()].concat();

@@ -1,26 +1,43 @@
 //! A TCP proxy that does what networks do.
 
+mod client;
 mod kafka;
 mod link;
+mod messages;
+mod metadata;
+mod mysql;
+mod postgres;
 mod spells;
 #[cfg(test)]
 mod tests;
+mod traps;
+mod weather;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+pub use spells::Spell;
+pub use traps::{Armed, Trap};
+
+use traps::{Moment, Traps};
+use weather::Weather;
+
 /// What is understood of the bytes that pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// PostgreSQL's or MariaDB's: the word COMMIT is seen.
+    /// PostgreSQL's, or MySQL's and MariaDB's: a client's COMMIT is seen, also a prepared one on PostgreSQL.
+    ///
+    /// In TLS it could not be. So clients hear that the server has none: with `sslmode=prefer` they go on without, with
+    /// `require` they refuse to connect.
     Database,
-    /// Kafka's: requests and responses are told apart, and the broker's address in them becomes the proxy's.
+    /// Kafka's, without TLS: requests and responses are told apart, and the broker's address in them becomes the
+    /// proxy's.
     Kafka,
 }
 
@@ -31,17 +48,6 @@ pub enum Direction {
     ToServer,
     /// From the server to the client.
     ToClient,
-}
-
-/// Something that happens once, when its moment comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trap {
-    /// The connection is cut when the client says COMMIT; the server never hears it.
-    CutBeforeCommit,
-    /// The connection is cut when the server has answered a COMMIT; the client never hears it.
-    CutAfterCommit,
-    /// So many responses to Produce requests from now, one is swallowed; the connection stays.
-    DropProduceResponse(u32),
 }
 
 /// Stands between clients and one server. It lives as long as the program.
@@ -58,39 +64,15 @@ struct Shared {
     address: SocketAddr,
     protocol: Protocol,
     weather: watch::Sender<Weather>,
-    trap: Mutex<Option<Trap>>,
-    /// Bytes that may still pass before all links are cut.
-    allowance: AtomicU64,
-    /// How often a connection was cut at COMMIT.
-    cut_commits: AtomicU64,
-}
-
-/// What links suffer at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Weather {
-    /// Nothing passes to the server, or to the client.
-    held_to_server: bool,
-    held_to_client: bool,
-    /// Everything takes so much longer.
-    latency: Duration,
-    /// Links that were made before this many cuts are gone.
-    cuts: u64,
-    /// On links that were made before this many silences nothing happens any more.
-    silences: u64,
-}
-
-impl Weather {
-    fn holds(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::ToServer => self.held_to_server,
-            Direction::ToClient => self.held_to_client,
-        }
-    }
+    traps: Arc<Traps>,
+    /// Brokers that are not behind the proxy.
+    elsewhere: Mutex<BTreeSet<String>>,
 }
 
 impl Proxy {
-    /// Listens on a free port of the loopback interface, for clients of `server`. Kafka's brokers must be one broker on
-    /// 127.0.0.1, which clients then find behind the proxy.
+    /// Listens on a free port of the loopback interface, for clients of `server`. Kafka's brokers must be one broker,
+    /// which clients then find behind the proxy, whatever it says how to reach it; of more than one, clients would take
+    /// ways that the proxy does not see, so they get [no answer](Self::elsewhere).
     ///
     /// # Errors
     ///
@@ -103,9 +85,8 @@ impl Proxy {
             address,
             protocol,
             weather: watch::Sender::default(),
-            trap: Mutex::default(),
-            allowance: AtomicU64::new(u64::MAX),
-            cut_commits: AtomicU64::new(0),
+            traps: Arc::default(),
+            elsewhere: Mutex::default(),
         });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared })
@@ -117,63 +98,85 @@ impl Proxy {
         self.address
     }
 
-    /// Resets all connections. New ones work.
-    pub fn cut(&self) {
-        self.shared.cut();
+    /// Resets all connections, and says how many that were. New ones work.
+    #[expect(clippy::must_use_candidate, reason = "not everybody counts")]
+    pub fn cut(&self) -> usize {
+        self.shared.cut()
     }
 
-    /// On all connections nothing happens any more, ever: neither bytes nor an end. New ones work.
-    pub fn silence(&self) {
-        self.shared.weather.send_modify(|weather| weather.silences += 1);
-    }
-
-    /// From now on nothing passes in this direction, on new connections neither, until [`release`](Self::release).
-    pub fn hold(&self, direction: Direction) {
-        self.shared.weather.send_modify(|weather| match direction {
-            Direction::ToServer => weather.held_to_server = true,
-            Direction::ToClient => weather.held_to_client = true,
+    /// On all connections nothing happens any more, neither bytes nor an end, until they are reset a minute later: as
+    /// by an operating system that gives them up. Nothing else that is done to the proxy reaches them. New ones work.
+    /// Says how many connections that were.
+    #[expect(clippy::must_use_candidate, reason = "not everybody counts")]
+    pub fn silence(&self) -> usize {
+        let mut touched = 0;
+        self.shared.weather.send_modify(|weather| {
+            weather.silences += 1;
+            touched = std::mem::take(&mut weather.open);
         });
+        touched
     }
 
-    /// From now on each piece of what passes takes so much longer, in both directions.
-    pub fn slow(&self, latency: Duration) {
-        self.shared.weather.send_modify(|weather| weather.latency = latency);
+    /// Nothing passes in this direction, on new connections neither, until what is returned is dropped. Then it goes on
+    /// its way.
+    pub fn hold(&self, direction: Direction) -> Spell {
+        Spell::cast(&self.shared, spells::Kind::Held(direction))
     }
 
-    /// After so many bytes, in any direction and wherever that is in a message, all connections are reset, once.
-    pub fn cut_after(&self, bytes: u64) {
-        self.shared.allowance.store(bytes, Ordering::SeqCst);
+    /// Each piece of what passes takes so much longer, in both directions, until what is returned is dropped. Several
+    /// of these add up.
+    pub fn slow(&self, latency: Duration) -> Spell {
+        Spell::cast(&self.shared, spells::Kind::Slow(latency))
     }
 
-    /// Sets a trap, in the place of one that nothing went into.
-    pub fn set(&self, trap: Trap) {
-        *self.shared.trap() = Some(trap);
+    /// When so many bytes have passed, in any direction and wherever that is in a message, all connections are reset,
+    /// once.
+    #[expect(clippy::must_use_candidate, reason = "it can be left where it is")]
+    pub fn cut_after(&self, bytes: u64) -> Armed {
+        self.shared.traps.arm(Moment::Bytes(bytes))
     }
 
-    /// Whether a trap, or the end of an allowance, is still waiting.
-    #[must_use]
-    pub fn is_set(&self) -> bool {
-        self.shared.trap().is_some() || self.shared.allowance.load(Ordering::SeqCst) != u64::MAX
+    /// Sets a trap, beside others that nothing went into yet. Where several wait for the same thing, the one that was
+    /// set first gets it.
+    #[expect(clippy::must_use_candidate, reason = "it can be left where it is")]
+    pub fn set(&self, trap: Trap) -> Armed {
+        self.shared.traps.arm(match trap {
+            Trap::CutBeforeCommit => Moment::BeforeCommit,
+            Trap::CutAfterCommit => Moment::AfterCommit,
+            Trap::DropProduceResponse(nth) => Moment::Responses(nth),
+        })
     }
 
-    /// How many connections went into a trap at COMMIT, since the beginning.
+    /// How many connections were cut at COMMIT, since the beginning.
     #[must_use]
     pub fn cut_commits(&self) -> u64 {
-        self.shared.cut_commits.load(Ordering::Relaxed)
+        self.shared.traps.cut_commits()
     }
 
-    /// What was held in this direction goes on its way.
-    pub fn release(&self, direction: Direction) {
-        self.shared.weather.send_modify(|weather| match direction {
-            Direction::ToServer => weather.held_to_server = false,
-            Direction::ToClient => weather.held_to_client = false,
-        });
+    /// How many connections there ever were. With none, clients go another way.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.weather.borrow().opened
     }
 
-    /// Removes a trap that nothing went into, and the end of an allowance that was not used up.
-    pub fn disarm(&self) {
-        *self.shared.trap() = None;
-        self.shared.allowance.store(u64::MAX, Ordering::SeqCst);
+    /// The addresses of Kafka's brokers that are not behind this proxy: clients that ask which brokers there are would
+    /// go past it. Their connections are cut then, so that nothing works instead of everything.
+    #[must_use]
+    pub fn elsewhere(&self) -> Vec<String> {
+        link::lock(&self.shared.elsewhere).iter().cloned().collect()
+    }
+
+    /// Why clients do not go through this proxy, if so, in words for people.
+    #[must_use]
+    pub fn bypassed(&self) -> Option<String> {
+        let elsewhere = self.elsewhere();
+        if !elsewhere.is_empty() {
+            return Some(format!(
+                "there are brokers that are not behind the proxy: {}; use a cluster of one",
+                elsewhere.join(", ")
+            ));
+        }
+        (self.connections() == 0).then(|| format!("nobody ever connected to the proxy at {}", self.address))
     }
 
     /// What it understands.
@@ -185,40 +188,24 @@ impl Proxy {
     /// Whether nothing is held, slow, or waiting to happen.
     #[must_use]
     pub fn is_untroubled(&self) -> bool {
-        let weather = *self.shared.weather.borrow();
-        !self.is_set() && weather == Weather { cuts: weather.cuts, silences: weather.silences, ..Weather::default() }
+        self.shared.traps.are_none() && self.shared.weather.borrow().is_fair()
     }
 
-    /// From now on nothing happens any more.
+    /// From now on nothing happens any more: every [`Spell`] is over, and every trap and allowance is removed.
     pub fn heal(&self) {
-        self.disarm();
-        self.shared.weather.send_modify(|weather| {
-            *weather = Weather { cuts: weather.cuts, silences: weather.silences, ..Weather::default() };
-        });
+        self.shared.traps.clear();
+        self.shared.weather.send_modify(Weather::heal);
     }
 }
 
 impl Shared {
-    fn cut(&self) {
-        self.weather.send_modify(|weather| weather.cuts += 1);
-    }
-
-    fn trap(&self) -> std::sync::MutexGuard<'_, Option<Trap>> {
-        self.trap.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes so many bytes off the allowance, and says how many of them there were. The end of it resets it.
-    fn spend(&self, bytes: usize) -> usize {
-        let wanted = bytes as u64;
-        let left = |allowance: u64| match allowance {
-            u64::MAX => None,
-            allowance if allowance <= wanted => Some(u64::MAX),
-            allowance => Some(allowance - wanted),
-        };
-        match self.allowance.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) {
-            Ok(allowance) if allowance <= wanted => usize::try_from(allowance).unwrap_or(bytes),
-            _ => bytes,
-        }
+    fn cut(&self) -> usize {
+        let mut touched = 0;
+        self.weather.send_modify(|weather| {
+            weather.cuts += 1;
+            touched = std::mem::take(&mut weather.open);
+        });
+        touched
     }
 }
 
@@ -228,9 +215,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let Ok((client, _)) = listener.accept().await else { continue };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let begun = *shared.weather.borrow();
             match TcpStream::connect(shared.server).await {
-                Ok(server) => link::run(client, server, &shared, begun).await,
+                Ok(server) => {
+                    let begun = weather::opened(&shared.weather);
+                    link::run(client, server, &shared, begun).await;
+                    weather::closed(&shared.weather, begun);
+                }
                 // As if nobody listened.
                 Err(_) => drop(client.set_zero_linger()),
             }
