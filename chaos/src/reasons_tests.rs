@@ -110,7 +110,7 @@ fn a_producer_stalls_over_an_outage_that_lasts_as_long_as_its_messages_wait() {
 #[test]
 fn a_batch_is_refused_after_a_message_that_is_too_large() {
     assert!(producer(Reason::Refused, &happened(Fault::Refuse, 99_000, 99_100)));
-    assert!(!producer(Reason::Refused, &happened(Fault::Refuse, 79_000, 79_100)));
+    assert!(!producer(Reason::Refused, &happened(Fault::Refuse, 69_000, 69_100)));
     assert!(!producer(Reason::Refused, &happened(Fault::Refuse, 100_001, 100_100)));
     assert!(!producer(Reason::LostTrack, &happened(Fault::Refuse, 99_000, 99_100)));
 }
