@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::history::Happened;
 use crate::logs::Said;
-use crate::repeats;
+use crate::reasons;
+use crate::repeats::{self, Repeat};
 use crate::stage::Stage;
 use crate::workload::{Claim, Claims};
 
@@ -39,7 +40,7 @@ pub(crate) struct Verdict {
     pub(crate) wrong_claims: usize,
     /// Of the commits without an answer: committed, and rolled back.
     pub(crate) unknown: (usize, usize),
-    pub(crate) repeats: Vec<i64>,
+    pub(crate) repeats: Vec<Repeat>,
     pub(crate) unexplained: Vec<i64>,
     pub(crate) repeats_allowed: u64,
     pub(crate) repeats_after: BTreeMap<&'static str, usize>,
@@ -110,25 +111,34 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
             (Claim::Committed, false) | (Claim::RolledBack, true) => verdict.wrong_claims += 1,
         }
     }
-    let causes = repeats::causes(happened, said, records);
-    verdict.repeats = repeats::times(records);
+    let (said, unexplained) = reasons::explained(said, happened);
+    let causes = repeats::causes(happened, &said, records);
+    verdict.repeats = repeats::repeats(records);
     verdict.repeats_allowed = causes.iter().map(|cause| cause.at_most).sum();
     verdict.unexplained = repeats::unexplained(&verdict.repeats, &causes);
     for kind in repeats::attributed(&verdict.repeats, happened) {
         *verdict.repeats_after.entry(kind).or_default() += 1;
     }
     verdict.complaints.clone_from(&happened.complaints);
+    verdict.complaints.extend(unexplained);
+    for (writer, commits) in claims.commits.iter().enumerate().filter(|(_, commits)| **commits == 0) {
+        verdict.complaints.push(format!("writer {writer} got {commits} transactions committed in the whole run"));
+    }
+    if ledger.is_empty() {
+        verdict.complaints.push("no event was committed, so nothing was shown".to_owned());
+    }
     verdict
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::fault::{Fault, Link};
     use crate::history::Past;
+    use crate::logs::Line;
     use crate::repeats::Cause;
 
-    fn evidence() -> Evidence {
+    pub(crate) fn evidence() -> Evidence {
         let entry = |version| Entry { event: Uuid::now_v7(), key: "key-0".to_owned(), version, refused: false };
         let ledger: Vec<Entry> = (1..=3).map(entry).collect();
         let record = |(offset, entry): (i64, &Entry)| Record {
@@ -196,6 +206,33 @@ mod tests {
         assert!(verdict.findings.are_clean() && !verdict.holds());
         evidence.happened.kills.push(8_000);
         assert!(judge(&evidence).holds());
+        // Not one that has nothing to do with it: its event was settled long before.
+        evidence.happened.kills = vec![28_000];
+        evidence.records[3].timestamp = Some(29_000);
+        assert_eq!(judge(&evidence).unexplained, [29_000]);
+    }
+
+    #[test]
+    fn what_a_processor_says_is_no_excuse_for_itself() {
+        let mut evidence = evidence();
+        evidence.records.push(Record { offset: 3, timestamp: Some(9_000), ..evidence.records[2].clone() });
+        evidence.said.lost_leases.push(Line { at: 8_000, place: 0 });
+        let verdict = judge(&evidence);
+        assert!(verdict.unexplained == [9_000] && verdict.complaints.len() == 1, "{verdict:?}");
+        let fault = Fault::Pause { place: 0, length: Duration::from_secs(4) };
+        evidence.happened.faults.push(Past { fault, from: 3_000, to: 7_500, struck: true });
+        assert!(judge(&evidence).holds());
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_was_written_shows_nothing() {
+        let mut evidence = evidence();
+        evidence.claims.commits = vec![2, 1];
+        assert!(judge(&evidence).holds());
+        evidence.claims.commits[1] = 0;
+        assert_eq!(judge(&evidence).complaints, ["writer 1 got 0 transactions committed in the whole run"]);
+        let nothing = Evidence { ledger: Vec::new(), records: Vec::new(), claims: Claims::default(), ..evidence };
+        assert_eq!(judge(&nothing).complaints.len(), 1);
     }
 
     /// The promise has no repeat after a graceful stop, a hand-over or a restart of the broker, and none after any fault
@@ -239,10 +276,10 @@ mod tests {
         let mut evidence = evidence();
         evidence.happened.database_crashes.push((2_100, 2_100));
         let causes = repeats::causes(&evidence.happened, &evidence.said, &evidence.records);
-        assert_eq!(causes, [Cause { from: 2_100, to: 22_100, at_most: 2 }]);
+        assert_eq!(causes, [Cause { time: 2_100..=32_100, published: 500..=3_100, at_most: 2 }]);
         // More, when its clock was moved long before.
         evidence.happened.database_crashes = vec![(4_000, 1_500)];
         let causes = repeats::causes(&evidence.happened, &evidence.said, &evidence.records);
-        assert_eq!(causes, [Cause { from: 4_000, to: 24_000, at_most: 3 }]);
+        assert_eq!(causes, [Cause { time: 4_000..=34_000, published: -100..=5_000, at_most: 3 }]);
     }
 }

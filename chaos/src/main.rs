@@ -16,6 +16,7 @@ mod logs;
 mod nemesis;
 mod plan;
 mod profile;
+mod reasons;
 mod repeats;
 mod report;
 mod run;

@@ -83,12 +83,14 @@ async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
         }
         Fault::MoveProcessorsClock { place, ahead } => stage.move_clock(Some(place), ahead)?,
         Fault::MoveDatabasesClock { ahead } => {
-            stage.history.clock_moved();
+            stage.history.clock_moved(ahead);
             stage.move_clock(None, ahead)?;
         }
-        Fault::PinVacuum { length } => return unless_the_database_is_away(pin_vacuum(stage, length).await),
-        Fault::StallWriter { length } => return unless_the_database_is_away(stall(stage, length).await),
-        Fault::Refuse => return unless_the_database_is_away(refuse(stage).await),
+        Fault::PinVacuum { length } => {
+            return unless_the_database_is_away(stage, fault, pin_vacuum(stage, length).await);
+        }
+        Fault::StallWriter { length } => return unless_the_database_is_away(stage, fault, stall(stage, length).await),
+        Fault::Refuse => return unless_the_database_is_away(stage, fault, refuse(stage).await),
         _ => return on_the_way(stage, fault).await,
     }
     Ok(true)
@@ -118,14 +120,19 @@ fn alive(process: &mut outbox_tests::ProcessorProcess) -> anyhow::Result<()> {
     }
 }
 
-/// A crash of the database ends these too, which is no finding.
-fn unless_the_database_is_away(result: Result<(), DbErr>) -> anyhow::Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)) => Ok(false),
-        Err(error) if outbox_sea_orm::OutboxError::of(&error).is_some() => Ok(false),
-        Err(error) => Err(error.into()),
+/// A crash of the database ends these too, which is no finding. Whether there was one is known at the end.
+fn unless_the_database_is_away(stage: &Stage, fault: Fault, result: Result<(), DbErr>) -> anyhow::Result<bool> {
+    let Err(error) = result else { return Ok(true) };
+    let of_outbox = outbox_sea_orm::OutboxError::of(&error).is_some();
+    if !of_outbox && !matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)) {
+        return Err(error.into());
     }
+    let length = match fault {
+        Fault::PinVacuum { length } | Fault::StallWriter { length } => length,
+        _ => Duration::ZERO,
+    };
+    stage.history.setback(length, format!("{fault}: {error}"));
+    Ok(false)
 }
 
 async fn pin_vacuum(stage: &Stage, length: Duration) -> Result<(), DbErr> {

@@ -16,6 +16,8 @@ pub(crate) const EVENTS_PER_SECOND: u32 = 1_000;
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// What a processor may have published and not settled, and so repeat.
 pub(crate) const WINDOW: u64 = 500;
+/// What the publisher has under way, at most, of messages that it sends alone.
+pub(crate) const SOLO: u64 = 64;
 /// How long a processor may take to stop.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
 /// PostgreSQL may lose asynchronous commits of three times this in a crash.

@@ -18,6 +18,9 @@ pub(crate) struct Report {
     pub(crate) processors: usize,
     pub(crate) processors_started: u32,
     pub(crate) transactions: BTreeMap<String, u64>,
+    /// Transactions that each writer knows to be committed.
+    #[serde(default)]
+    pub(crate) commits_of_writers: Vec<u64>,
     pub(crate) events: usize,
     pub(crate) records: usize,
     pub(crate) dead_letters: usize,
@@ -28,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) stops: usize,
     pub(crate) abandoned: u64,
     pub(crate) lost_leases: usize,
+    #[serde(default)]
+    pub(crate) late_hand_overs: usize,
     pub(crate) failed_producers: usize,
     pub(crate) lost: usize,
     pub(crate) stuck: usize,
@@ -107,6 +112,7 @@ impl Report {
                 .iter()
                 .map(|(ending, count)| ((*ending).to_owned(), *count))
                 .collect(),
+            commits_of_writers: evidence.claims.commits.clone(),
             events: evidence.ledger.len(),
             records: evidence.records.len(),
             dead_letters: evidence.dead.len(),
@@ -115,6 +121,7 @@ impl Report {
             stops: evidence.happened.stops.len(),
             abandoned: evidence.happened.stops.iter().map(|(_, abandoned)| abandoned).sum(),
             lost_leases: evidence.said.lost_leases.len(),
+            late_hand_overs: evidence.said.late_hand_overs.len(),
             failed_producers: evidence.said.failed_producers.len(),
             lost: findings.lost.len(),
             stuck: verdict.stuck,
@@ -163,11 +170,15 @@ impl fmt::Display for Report {
             write!(transactions, "{}{count} {ending}", if transactions.is_empty() { "" } else { ", " })?;
         }
         writeln!(f, "transactions: {transactions}")?;
+        if let Some(least) = self.commits_of_writers.iter().min() {
+            writeln!(f, "each writer got at least {least} of them committed")?;
+        }
         writeln!(f, "events: {} committed, {} records, {} dead letters", self.events, self.records, self.dead_letters)?;
         let (there, not) = self.unknown_commits;
         writeln!(f, "of those whose commit had no answer {there} were committed and {not} rolled back")?;
         writeln!(f, "graceful stops: {}, with {} events left open at their deadline", self.stops, self.abandoned)?;
-        writeln!(f, "leases lost: {}, producers failed: {}", self.lost_leases, self.failed_producers)?;
+        let (lost, late, failed) = (self.lost_leases, self.late_hand_overs, self.failed_producers);
+        writeln!(f, "leases lost: {lost}, late hand-overs: {late}, producers failed: {failed}")?;
         writeln!(f, "connections cut at COMMIT: {}", self.figures.commits)?;
         writeln!(f, "\n{:<24}{:>7}{:>15}", "fault", "times", "repeats after")?;
         for line in self.faults.iter().filter(|line| line.times + line.repeats_after > 0) {
@@ -217,23 +228,12 @@ impl fmt::Display for Report {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::history::Happened;
     use crate::judge::judge;
-    use crate::logs::Said;
-    use crate::workload::Claims;
+    use crate::judge::tests::evidence;
 
     /// Of a run in which two processors were killed and nothing else happened.
     pub(crate) fn report() -> Report {
-        let evidence = Evidence {
-            ledger: Vec::new(),
-            records: Vec::new(),
-            dead: std::collections::HashSet::new(),
-            pending: std::collections::HashSet::new(),
-            claims: Claims::default(),
-            happened: Happened::default(),
-            said: Said::default(),
-            drained: Some(Duration::from_millis(1_500)),
-        };
+        let evidence = Evidence { drained: Some(Duration::from_millis(1_500)), ..evidence() };
         let setup = Setup {
             database: "postgres",
             seed: 1,

@@ -46,7 +46,7 @@ pub(crate) async fn watch(
     };
     nemesis::carry_out(&stage, plan, is_enough, |line| println!("{line}")).await;
     stage.heal();
-    let claims = workload.stop().await?;
+    let claims = workload.stop(&stage.history).await?;
     let lasted = began.elapsed();
 
     let backlog = pending(&stage).await.unwrap_or_default();

@@ -18,8 +18,7 @@ use crate::broken::Broken;
 use crate::clock::{Clock, Clocks};
 use crate::fault::Link;
 use crate::figures::Figures;
-use crate::history::{self, History};
-use crate::logs;
+use crate::history::History;
 use crate::profile::{KEYS, PARTITIONS, SHUTDOWN, WRITERS};
 use outbox_testkit::{Protocol, Proxy};
 
@@ -149,7 +148,6 @@ impl Stage {
         if let Some(clock) = clock {
             command.envs(clock.variables()?);
         }
-        logs::begin_at(&mut command, history::now());
         let url = through(self.database.url(), database.as_ref());
         Ok(ProcessorProcess::run(command, &url, &kafka.address().to_string(), &[]))
     }
