@@ -245,10 +245,14 @@ async fn transaction(
         // As a panic, but without a message for each of thousands.
         Ending::Panic => std::panic::resume_unwind(Box::new(PANIC)),
         Ending::Cut { heard } => {
-            if let Some(proxy) = stage.proxy(Link::Writers) {
-                proxy.set(if heard { Trap::CutAfterCommit } else { Trap::CutBeforeCommit });
+            let trap = if heard { Trap::CutAfterCommit } else { Trap::CutBeforeCommit };
+            let armed = stage.proxy(Link::Writers).map(|proxy| proxy.set(trap));
+            let committed = txn.commit().await;
+            // Another writer's COMMIT went into it, or none at all.
+            if let Some(armed) = armed {
+                armed.disarm();
             }
-            txn.commit().await?;
+            committed?;
         }
     }
     Ok(Claim::Committed)
