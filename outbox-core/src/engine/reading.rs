@@ -137,7 +137,7 @@ impl Engine {
             return None;
         }
         // Events of parked keys cost no room, and it takes longer to move them aside than to read them.
-        if self.unsettled() >= settling::MOST {
+        if self.unwritten() >= settling::MOST {
             return None;
         }
         let (queued, queued_bytes) = self.queued();

@@ -30,7 +30,7 @@ impl Engine {
             return None;
         }
         let again = self.lanes.values().any(|lane| !lane.settling.is_empty());
-        let pending = self.unsettled();
+        let pending = self.unwritten();
         if pending == 0 && !again {
             self.settling.since = None;
             self.pace.works(Call::Settle); // as far as anybody knows
@@ -60,7 +60,7 @@ impl Engine {
     }
 
     /// Outcomes that are to be settled.
-    pub(super) fn unsettled(&self) -> usize {
+    pub(super) fn unwritten(&self) -> usize {
         self.lanes.values().map(|lane| lane.changes.len()).sum()
     }
 

@@ -114,8 +114,8 @@ async fn enter_all(
         });
         txn.execute_raw(statement(backend, &format!("INSERT INTO ledger_entry VALUES {rows}"), values)).await?;
     }
-    // Nothing can go wrong between these: an entry without an event would be a loss, and the other way round an
-    // event that nobody entered.
+    // Nothing is waited for from here on: who goes away leaves both or neither. An entry without its event would be a
+    // loss, and an event without its entry one that nobody entered.
     for (id, version) in &entries {
         let entered = Refused(Entered { topic: topic.to_owned(), key: key.to_owned(), version: *version });
         let event: &dyn OutboxEvent = if refused { &entered } else { &entered.0 };

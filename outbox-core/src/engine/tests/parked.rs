@@ -27,7 +27,7 @@ fn parked() -> (Rig, usize, String) {
 #[test]
 fn a_backlog_is_read_no_faster_than_it_is_settled() {
     let (mut rig, node, _) = parked();
-    assert!(rig.nodes[node].engine.unsettled() <= 10_000, "{} outcomes", rig.nodes[node].engine.unsettled());
+    assert!(rig.nodes[node].engine.unwritten() <= 10_000, "{} outcomes", rig.nodes[node].engine.unwritten());
     for _ in 0..50 {
         for answer in std::mem::take(rig.nodes[node].late_answers.as_mut().unwrap()) {
             rig.handle(node, answer);
