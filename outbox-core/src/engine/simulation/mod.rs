@@ -13,6 +13,7 @@ mod cut;
 mod database;
 mod facts;
 mod hang;
+mod memory;
 mod nodes;
 mod plan;
 mod queue;

@@ -160,12 +160,16 @@ impl World {
             node.held = reply.held.iter().map(|lease| (lease.shard, lease.epoch)).collect();
         }
         self.note_hint(n, &event);
+        let tells = matches!(event, Event::Read(Ok(_)) | Event::Settled(Ok(_)));
         let node = &mut self.nodes[n];
         let now = node.clock.at(self.now);
         if let Some(engine) = &mut node.engine {
             engine.handle(now, event);
         }
         self.poll(n);
+        if tells {
+            self.check_memory(n);
+        }
     }
 
     fn poll(&mut self, n: usize) {

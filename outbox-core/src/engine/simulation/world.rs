@@ -139,6 +139,8 @@ pub(super) struct World {
     pub(super) delivered: Vec<usize>,
     /// Whether each settle is held against what is pending, which takes long.
     pub(super) audit: bool,
+    /// Answers after which the memory of an engine could have been looked at.
+    pub(super) answers: usize,
     /// All that the engines wanted, for those who ask.
     pub(super) trace: Option<Vec<String>>,
     pub(super) violation: Option<Violation>,
@@ -180,6 +182,7 @@ impl World {
             moves: 0,
             delivered: Vec::new(),
             audit: seed % 4 < 2,
+            answers: 0,
             trace: None,
             violation: None,
             summary: Summary::default(),

@@ -55,6 +55,8 @@ pub(super) enum Broken {
     RetryLetsKeyPass,
     /// Requeueing leaves the generation as it is.
     RequeueWithoutGeneration,
+    /// A read that was cut short by its limit does not say so.
+    LimitUntold,
     /// Who is told that there is work, and finds none, looks again only when told again.
     SleepsAfterEmptyHint,
 }

@@ -59,6 +59,9 @@ impl World {
                 reply.decided = old.map(|(_, number)| *number).last().unwrap_or(0).max(reply.decided);
             }
             Some(Broken::RetryLetsKeyPass) => self.keep_rows(&mut reply, |_, row| row.retry_in.is_none()),
+            Some(Broken::LimitUntold) => {
+                reply.lanes.iter_mut().for_each(|lane| (lane.more, lane.more_revisited) = (false, false));
+            }
             Some(Broken::RequeueWithoutGeneration) => reply.lanes.iter_mut().for_each(|lane| lane.generation = 0),
             Some(Broken::RowsWithoutLanes) => self.keep_rows(&mut reply, |world, row| {
                 let life = world.nodes[n].life;
