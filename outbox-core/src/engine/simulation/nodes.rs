@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::area::partition_of;
+use super::calls::Calls;
 use super::check::Violation;
 use super::clock::Clock;
 use super::repeats::Open;
@@ -34,6 +35,7 @@ pub(super) struct Node {
     /// The leases of the last round that it heard of.
     pub(super) held: BTreeMap<Shard, i64>,
     pub(super) open: Vec<Open>,
+    pub(super) calls: Calls,
 }
 
 impl Node {
@@ -51,6 +53,7 @@ impl Node {
             partitions: Arc::default(),
             held: BTreeMap::new(),
             open: Vec::new(),
+            calls: Calls::default(),
         }
     }
 
@@ -183,6 +186,7 @@ impl World {
         }
         node.poll_at = next.map(|next| node.clock.when(next));
         self.note_dropped(n);
+        self.count_calls(n, effects.len());
         for effect in effects {
             self.note(|| format!("node {n} {effect:?}"));
             match effect {
@@ -204,7 +208,7 @@ impl World {
             return;
         }
         let late = self.faults && self.random.u8(..150) == 0;
-        let latency = if late { self.milliseconds(0..6_000) } else { self.milliseconds(0..20) };
+        let latency = if late { self.milliseconds(0..6_000) } else { self.latency(20) };
         let mut answered = Some(patience);
         if latency >= patience {
             self.summary.late_calls += 1;

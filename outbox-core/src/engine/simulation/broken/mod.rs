@@ -57,6 +57,12 @@ pub(super) enum Broken {
     RequeueWithoutGeneration,
     /// A read that was cut short by its limit does not say so.
     LimitUntold,
+    /// A read says that there is more where there is nothing.
+    MoreForNothing,
+    /// Whoever asks which scheduled event is due next hears that one is.
+    DueForNothing,
+    /// Rejections are never written, as if there always were a new generation.
+    AlwaysRegenerated,
     /// Who is told that there is work, and finds none, looks again only when told again.
     SleepsAfterEmptyHint,
 }

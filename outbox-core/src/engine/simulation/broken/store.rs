@@ -62,6 +62,7 @@ impl World {
             Some(Broken::LimitUntold) => {
                 reply.lanes.iter_mut().for_each(|lane| (lane.more, lane.more_revisited) = (false, false));
             }
+            Some(Broken::MoreForNothing) => reply.lanes.iter_mut().for_each(|lane| lane.more = true),
             Some(Broken::RequeueWithoutGeneration) => reply.lanes.iter_mut().for_each(|lane| lane.generation = 0),
             Some(Broken::RowsWithoutLanes) => self.keep_rows(&mut reply, |world, row| {
                 let life = world.nodes[n].life;
@@ -84,9 +85,17 @@ impl World {
         }
     }
 
+    /// When the next scheduled event is due.
+    pub(in super::super) fn spoil_due(&self, due: Option<Duration>) -> Option<Duration> {
+        if self.is(Broken::DueForNothing) { Some(Duration::ZERO) } else { due }
+    }
+
     pub(in super::super) fn spoil_settle(&self, mut request: SettleRequest) -> SettleRequest {
         request.processor = self.identity(request.processor);
         for lane in &mut request.lanes {
+            if self.is(Broken::AlwaysRegenerated) {
+                lane.generation = -1;
+            }
             if self.is(Broken::RequeueWithoutGeneration) {
                 lane.generation = self.store.generation(lane.lease.shard);
             }

@@ -3,7 +3,7 @@
 use super::super::check::Violation;
 use super::super::seeds::say;
 use super::super::world::World;
-use super::super::{deploys, faulty, zombies};
+use super::super::{deploys, faulty, instant, still, zombies};
 use super::Broken;
 
 /// Seeds within which each must be caught.
@@ -55,5 +55,8 @@ caught! {
     a_retry_that_lets_its_key_pass_is_caught: RetryLetsKeyPass in faulty => Forgotten | Gap | Misordered | Stuck;
     a_requeue_without_a_generation_is_caught: RequeueWithoutGeneration in faulty => Gap | Stuck | Misordered;
     a_limit_that_is_not_told_is_caught: LimitUntold in faulty => Forgotten;
+    more_for_nothing_is_caught: MoreForNothing in instant => Spinning;
+    what_is_due_for_nothing_is_caught: DueForNothing in still => Spinning;
+    rejections_that_are_never_written_are_caught: AlwaysRegenerated in instant => Spinning;
     sleep_after_a_hint_that_finds_nothing_is_caught: SleepsAfterEmptyHint in faulty => Stuck;
 }
