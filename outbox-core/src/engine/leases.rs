@@ -139,7 +139,7 @@ impl Engine {
                 self.next_lane += 1;
                 self.lanes.insert(lease.shard, Lane::new(lease, self.next_lane));
                 self.hold_behind_orphans(lease.shard);
-                self.reading.wanted = true;
+                (self.reading.wanted, self.reading.promoted) = (true, false);
             }
         }
     }

@@ -31,7 +31,8 @@ pub(super) struct Reading {
     promoting: bool,
     promote_at: Option<Instant>,
     promote_not_before: Option<Instant>,
-    promoted: bool,
+    /// Everything that was due has been moved since the last shard came.
+    pub(super) promoted: bool,
     /// When the next of what is queued will have waited for long.
     slow_at: Option<Instant>,
 }
@@ -235,7 +236,9 @@ impl Engine {
     pub(super) fn promote_due(&self, now: Instant) -> Option<Instant> {
         let going = self.lanes.values().any(|lane| !lane.draining);
         let possible = !self.reading.promoting && self.stop.is_none() && going && self.leases.are_valid(now);
-        possible.then(|| self.reading.promote_at.unwrap_or(now))
+        // A run that ends by itself moves what is due, once: whatever was moved must be read, and it would find no end.
+        let needed = self.config.once.is_none() || !self.reading.promoted;
+        (possible && needed).then(|| self.reading.promote_at.unwrap_or(now))
     }
 
     pub(super) fn next_promote(&mut self, now: Instant) -> Option<Vec<Lease>> {
@@ -255,7 +258,7 @@ impl Engine {
         match answer {
             Ok(next) => {
                 self.pace.works(Call::Promote);
-                self.reading.promoted = true;
+                self.reading.promoted = next != Some(Duration::ZERO);
                 let poll = self.pace.next_look().unwrap_or(now).max(now);
                 let due = next.and_then(|wait| now.checked_add(wait));
                 self.reading.wanted = true;

@@ -58,6 +58,8 @@ struct Node {
     leases_hang: bool,
     /// Settles are answered when the test says so.
     late_answers: Option<Vec<Event>>,
+    /// Reads are answered when the test says so.
+    late_reads: Option<Vec<Event>>,
     /// Settles fail, so many times so far.
     settles_fail: Option<usize>,
 }
@@ -89,6 +91,7 @@ impl Rig {
             lease_rounds: 0,
             leases_hang: false,
             late_answers: None,
+            late_reads: None,
             settles_fail: None,
         });
         self.settle_down();
@@ -167,7 +170,10 @@ impl Rig {
                     let garbled = self.garbled.contains(&row.message.id());
                     row.unreadable = garbled.then(|| "nonsense".to_owned());
                 }
-                Event::Read(answer)
+                let answer = Event::Read(answer);
+                let Some(late) = &mut node.late_reads else { return node.engine.handle(self.now, answer) };
+                late.push(answer);
+                return;
             }
             Effect::Settle(_) if node.settles_fail.is_some() => {
                 node.settles_fail = node.settles_fail.map(|failed| failed + 1);

@@ -52,3 +52,39 @@ fn a_run_does_not_leave_what_it_gave_back_for_want_of_room() {
     assert!(rig.nodes[guest].engine.is_done(rig.now));
     assert_eq!(rig.store.pending_count(), 0);
 }
+
+/// Each time that scheduled events are looked for, everything must be read again, which takes longer here than it is
+/// until the next time.
+#[test]
+fn a_run_does_not_wait_for_a_topic_that_does_not_work_where_reads_are_slow() {
+    let mut rig = Rig::new(1);
+    rig.store.commit((0..10).map(|n| event("things", &format!("key-{n}"))));
+    let pause = (Duration::from_millis(100), Duration::from_millis(400));
+    let guest = rig.start(EngineConfig { pause, ..once() });
+    rig.nodes[guest].late_reads = Some(Vec::new());
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        rig.pass(Duration::from_millis(120));
+        rig.report(guest, |_| true, unreachable);
+        let late = std::mem::take(rig.nodes[guest].late_reads.as_mut().unwrap());
+        for answer in std::mem::replace(&mut answers, late) {
+            rig.handle(guest, answer);
+        }
+    }
+    assert!(rig.nodes[guest].engine.is_done(rig.now));
+    assert_eq!(rig.store.pending_count(), 10);
+}
+
+#[test]
+fn a_run_moves_all_scheduled_events_that_are_due() {
+    let mut rig = Rig::new(4);
+    let delay = Some(Duration::from_secs(1));
+    rig.store.commit((0..350).map(|n| Envelope { delay, ..event("things", &format!("key-{n}")) }));
+    rig.store.advance(Duration::from_secs(2));
+    let guest = rig.start(once());
+    for _ in 0..100 {
+        rig.report(guest, |_| true, delivered);
+        rig.pass(Duration::from_millis(100));
+    }
+    assert!(rig.nodes[guest].engine.is_done(rig.now) && rig.store.is_empty());
+}
