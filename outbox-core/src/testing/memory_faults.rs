@@ -1,5 +1,6 @@
 //! What happens to a database from outside, and looks into the tables that no processor has: for the simulation.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -32,9 +33,26 @@ impl Image {
     pub(crate) fn made_at(&self) -> Duration {
         self.0.now
     }
+
+    /// What was pending or scheduled.
+    pub(crate) fn events(&self) -> HashSet<EventId> {
+        self.0.events()
+    }
+}
+
+impl Tables {
+    fn events(&self) -> HashSet<EventId> {
+        let pending = self.pending.values().map(|row| row.envelope.id);
+        pending.chain(self.scheduled_events.values().map(|event| event.id)).collect()
+    }
 }
 
 impl MemoryStore {
+    /// What is pending or scheduled.
+    pub(crate) fn events(&self) -> HashSet<EventId> {
+        self.tables().events()
+    }
+
     /// Who owns a shard, and since which epoch.
     pub(crate) fn owner(&self, shard: Shard) -> Option<(Uuid, i64)> {
         let tables = self.tables();

@@ -35,6 +35,7 @@ impl World {
                 (_, true) => self.may_repeat(message.id()),
                 (_, false) => {}
             }
+            self.note_sent(n, &message);
             self.check_readable(&message);
             if persist {
                 self.check_parked(n, &message);

@@ -54,7 +54,7 @@ impl World {
             holds(!committed || there, || Violation::Lost(format!("{index} of key {}", fact.key)))?;
             holds(committed || fact.delivered == 0, || Violation::Phantom(format!("{index} of key {}", fact.key)))?;
             let repeats = fact.delivered.saturating_sub(1);
-            holds(repeats <= fact.may_repeat || self.failed_over, || {
+            holds(repeats <= fact.may_repeat, || {
                 Violation::Repeated(format!("{index}, {repeats} times for {} causes", fact.may_repeat))
             })?;
         }
@@ -129,7 +129,7 @@ impl World {
     /// Nothing of a parked key is published until an operator requeues it, except by who has lost the shard.
     pub(super) fn check_parked(&mut self, n: usize, message: &Message) {
         let fact = self.facts.get(Facts::index(message.id()));
-        let first = fact.delivered == 0 && !fact.delayed && !fact.given_up && !self.failed_over;
+        let first = fact.delivered == 0 && !fact.delayed && !fact.given_up && !fact.known_before;
         let parked = first && message.order_key().is_some_and(|key| self.store.is_parked(&key));
         if parked && self.is_owner(n, message.shard) {
             self.violated(Violation::NotHeldBack(format!("{} of {:?}", message.seq, message.order_key())));
@@ -146,7 +146,7 @@ impl World {
                 let key = letter.envelope.order_key();
                 let behind = key.is_some_and(|key| parked.contains(&key));
                 holds(behind, || Violation::WronglyParked(format!("{id} is behind a key that is not parked")))?;
-            } else if !fact.given_up && !self.failed_over {
+            } else if !fact.given_up {
                 let often = fact.rejections >= self.most_attempts();
                 holds(often, || Violation::WronglyDead(format!("{id}, after {} rejections", fact.rejections)))?;
             }

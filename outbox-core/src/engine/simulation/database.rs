@@ -175,9 +175,15 @@ impl World {
         self.volatile.clear();
     }
 
+    /// The tables are copied, and what is known of rejections.
+    pub(super) fn take_image(&mut self) {
+        let rejections = self.facts.iter().map(|(_, fact)| fact.rejections).collect();
+        self.image = Some((self.store.image(), rejections));
+    }
+
     /// Everything that has been committed since the image was made is undone, and numbers are given out again.
     pub(super) fn fail_over(&mut self) {
-        let Some(image) = self.image.take() else { return };
+        let Some((image, rejections)) = self.image.take() else { return };
         self.summary.fail_overs += 1;
         let behind = image.made_at();
         let now = self.store.clock();
@@ -187,15 +193,19 @@ impl World {
             let fact = self.facts.of(letter.envelope.id);
             (fact.left_behind, fact.revived) = (true, true);
         }
+        self.note_fail_over(&image);
         self.store.fail_over(image);
         let since = self.now - (now - behind);
         for (_, fact) in self.facts.iter_mut() {
             fact.undone |= fact.committed_at.is_some_and(|at| at >= since);
             fact.revived |= fact.delivered > 0 || fact.left_behind;
         }
-        self.failed_over = true;
+        // What was requeued is dead again, by the rejections of before.
+        for (index, before) in rejections.into_iter().enumerate() {
+            let fact = self.facts.at(index);
+            fact.rejections = fact.rejections.max(before);
+        }
         self.volatile.clear();
-        self.forget_rights();
     }
 }
 

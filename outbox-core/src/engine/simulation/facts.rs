@@ -27,6 +27,9 @@ pub(super) struct Fact {
     /// The database lost its deletion.
     pub(super) revived: bool,
     pub(super) delivered: u32,
+    /// It was handed to a publisher; and that was before a fail-over, or by a processor that had not heard of it.
+    pub(super) sent: bool,
+    pub(super) known_before: bool,
     /// How many times something happened that may have it published again.
     pub(super) may_repeat: u32,
 }

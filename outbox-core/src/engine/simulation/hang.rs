@@ -13,7 +13,7 @@ const HANGS: Duration = Duration::from_secs(150);
 const STOPS: Duration = Duration::from_secs(8);
 /// How late events of others may be: that, until the leases have run out and are taken, and until the new owner has
 /// found out that there is something for which it need not wait.
-const LATE: Duration = Duration::from_secs(STOPS.as_secs() + 12);
+pub(super) const LATE: Duration = Duration::from_secs(STOPS.as_secs() + 12);
 
 fn others_are_on_time(seed: u64, hangs: Area, others: impl Fn(usize) -> bool, trace: bool) {
     let mut world = World::new(seed, OnDeath::ParkKey, None);

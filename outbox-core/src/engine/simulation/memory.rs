@@ -21,6 +21,7 @@ impl World {
         if !self.answers.is_multiple_of(SELDOM) {
             return;
         }
+        self.saturated += usize::from(engine.is_saturated());
         let owned = engine.lanes.iter().filter(|(shard, lane)| {
             let current = !lane.draining && !lane.fresh && lane.generation == self.store.generation(**shard);
             let owner = || self.store.owner(**shard).map(|(owner, epoch)| (owner, Lease { shard: **shard, epoch }));

@@ -13,7 +13,7 @@ use super::repeats::Open;
 use super::world::{Action, LEASE, World};
 use crate::engine::{Effect, Engine, Event};
 use crate::shard::Shard;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{Lease, StoreError, StoreErrorKind};
 
 /// A processor's place: its engine lives, dies and is made again.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct Node {
     /// The leases of the last round that it heard of.
     pub(super) held: BTreeMap<Shard, i64>,
     pub(super) open: Vec<Open>,
+    /// Since when its engine has known which leases it is to hand over.
+    pub(super) told: BTreeMap<Lease, Duration>,
     pub(super) calls: Calls,
 }
 
@@ -53,6 +55,7 @@ impl Node {
             partitions: Arc::default(),
             held: BTreeMap::new(),
             open: Vec::new(),
+            told: BTreeMap::new(),
             calls: Calls::default(),
         }
     }
@@ -62,6 +65,7 @@ impl Node {
         (self.engine, self.poll_at, self.deadline) = (None, None, None);
         self.life += 1;
         self.held.clear();
+        self.told.clear();
     }
 }
 
@@ -166,8 +170,13 @@ impl World {
         let tells = matches!(event, Event::Read(Ok(_)) | Event::Settled(Ok(_)));
         let node = &mut self.nodes[n];
         let now = node.clock.at(self.now);
+        let leased = matches!(event, Event::Leased { .. });
         if let Some(engine) = &mut node.engine {
             engine.handle(now, event);
+            if leased {
+                let told = engine.lanes.values().filter(|lane| lane.draining).map(|lane| lane.lease);
+                node.told = told.map(|lease| (lease, *node.told.get(&lease).unwrap_or(&self.now))).collect();
+            }
         }
         self.poll(n);
         if tells {

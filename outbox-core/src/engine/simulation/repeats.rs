@@ -4,6 +4,7 @@
 //! published: its publisher crashed, or lost the lease, or had to give it up; the broker had it and said that it had
 //! not; the database lost its deletion; an operator put it back. None of these may cost more than the window.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -15,6 +16,7 @@ use crate::event::EventId;
 use crate::message::Message;
 use crate::shard::Shard;
 use crate::store::{Fate, Lease, LeaseReply, LeaseRequest, SettleReply, SettleRequest, Settled};
+use crate::testing::memory_faults::Image;
 
 /// An event that the broker has, or will have, and that is not settled.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +24,6 @@ pub(super) struct Open {
     pub(super) index: usize,
     seq: i64,
     lease: Lease,
-    sent: Duration,
 }
 
 /// Who has a shard by the database's clock, and until when.
@@ -47,7 +48,7 @@ impl World {
         let index = Facts::index(message.id());
         // A publisher that lets others pass a failure has it twice.
         node.open.retain(|open| open.seq != message.seq || open.index != index);
-        node.open.push(Open { index, seq: message.seq, lease, sent: self.now });
+        node.open.push(Open { index, seq: message.seq, lease });
         if node.open.len() > WINDOW {
             let open = node.open.len();
             self.violated(Violation::Window(format!("{open} events are published and not settled")));
@@ -87,18 +88,22 @@ impl World {
     }
 
     /// An engine has been asked what to do: it may have given up shards with events open, either because somebody else
-    /// has them, or because these had been open for as long as they may.
+    /// has them, or because it waited for these for as long as it may.
     pub(super) fn note_dropped(&mut self, n: usize) {
         let node = &self.nodes[n];
         let Some(engine) = &node.engine else { return };
         let dropped = |open: &Open| engine.lanes.get(&open.lease.shard).is_none_or(|lane| lane.lease != open.lease);
         let dropped: Vec<Open> = node.open.iter().filter(|open| dropped(open)).copied().collect();
-        for Open { lease, sent, .. } in dropped {
-            let handed_over = self.nodes[n].engine.as_ref().is_some_and(|it| it.leases.releasing.contains(&lease));
+        for Open { lease, .. } in dropped {
+            let node = &self.nodes[n];
+            let handed_over = node.engine.as_ref().is_some_and(|it| it.leases.releasing.contains(&lease));
+            let told = node.told.get(&lease).filter(|_| handed_over);
             let right = self.rights.get(&lease.shard);
             let lost = right.is_none_or(|right| right.owner != self.id_of(n) || right.epoch != lease.epoch);
-            let waited = handed_over && self.now >= sent + DRAIN * 9 / 10;
-            if !waited && !lost && !self.failed_over {
+            let waited = told.is_some_and(|told| self.now >= *told + DRAIN * 9 / 10);
+            // Answers from before a fail-over can be on their way.
+            let unsure = self.failed_over.is_some_and(|at| self.now < at + 3 * LEASE);
+            if !waited && !lost && !unsure {
                 self.violated(Violation::GivenUpEarly(format!("node {n} gave up {lease:?}")));
             }
             self.excuse(n, |open| open.lease == lease);
@@ -121,6 +126,8 @@ impl World {
                 self.moves += 1;
                 let stolen = if right.until > self.now { Some(right.epoch) } else { right.stolen };
                 let before = Lease { shard: *shard, epoch: right.epoch };
+                // After a fail-over, epochs are given out again: these may be from the first time.
+                lost.push((me, Lease { shard: *shard, epoch: *epoch }));
                 let owner = std::mem::replace(right, Right { owner: me, epoch: *epoch, until, stolen }).owner;
                 lost.push((owner, before));
             }
@@ -165,8 +172,39 @@ impl World {
         self.facts.iter().map(|(_, fact)| fact.delivered.saturating_sub(1) as usize).sum()
     }
 
-    pub(super) fn forget_rights(&mut self) {
+    /// A server takes over that has not heard of the last events. What is open may be published again, whatever becomes
+    /// of the leases, and what was deleted is there again.
+    pub(super) fn note_fail_over(&mut self, image: &Image) {
         self.rights.clear();
+        let open = self.nodes.iter().flat_map(|node| &node.open).map(|open| open.index);
+        let (there, buried) = (self.store.events(), self.store.dead());
+        let buried: HashSet<EventId> = buried.iter().map(|letter| letter.envelope.id).collect();
+        let deleted = image.events().into_iter().filter(|id| !there.contains(id) && !buried.contains(id));
+        let again: Vec<usize> = open.chain(deleted.map(Facts::index)).collect();
+        for index in again {
+            self.facts.at(index).may_repeat += 1;
+            self.summary.may_repeat += 1;
+        }
+        for (_, fact) in self.facts.iter_mut() {
+            fact.known_before = fact.sent;
+        }
+        self.failed_over = Some(self.now);
+    }
+
+    /// A node hands an event to its publisher. After a fail-over that may be one that it knows from before, and that is
+    /// there no more, or under another number: so it is not deleted when it is settled.
+    pub(super) fn note_sent(&mut self, n: usize, message: &Message) {
+        let failed_over = self.failed_over.is_some();
+        let fact = self.facts.of(message.id());
+        fact.sent = true;
+        if !failed_over {
+            return;
+        }
+        let lane = self.nodes[n].engine.as_ref().and_then(|engine| engine.lanes.get(&message.shard));
+        fact.known_before |= lane.is_some_and(|lane| lane.generation != self.store.generation(message.shard));
+        if fact.known_before && self.store.pending_id(message.seq) != Some(message.id()) {
+            self.may_repeat(message.id());
+        }
     }
 
     fn id_of(&self, n: usize) -> Uuid {

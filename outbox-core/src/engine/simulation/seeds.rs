@@ -53,7 +53,7 @@ impl Seeds {
         matches!(self, Self::Range(range) if range.end - range.start == 1)
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Range(range) => usize::try_from(range.end - range.start).expect("so many seeds"),
             Self::List(list) => list.len(),

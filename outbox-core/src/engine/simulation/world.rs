@@ -112,8 +112,9 @@ pub(super) struct World {
     pub(super) database_back: Duration,
     /// Deletions that a crash of the database can lose, in the order in which they were committed.
     pub(super) volatile: VecDeque<(Duration, Kept)>,
-    pub(super) image: Option<Image>,
-    pub(super) failed_over: bool,
+    /// With how often each event had been rejected then.
+    pub(super) image: Option<(Image, Vec<u32>)>,
+    pub(super) failed_over: Option<Duration>,
     pub(super) nodes: Vec<Node>,
     pub(super) faults: bool,
     pub(super) outage: Option<Area>,
@@ -129,6 +130,9 @@ pub(super) struct World {
     /// The publishers cannot tell whether they reach the broker, and say that they do.
     pub(super) blind: bool,
     pub(super) on_death: OnDeath,
+    /// See [`EngineConfig`].
+    pub(super) most_held: usize,
+    pub(super) once: Option<usize>,
     /// Keys whose aggregate is locked by an open transaction.
     pub(super) locked: [bool; ORDERED],
     pub(super) transactions: BTreeMap<u64, Transaction>,
@@ -143,8 +147,9 @@ pub(super) struct World {
     pub(super) delivered: Vec<usize>,
     /// Whether each settle is held against what is pending, which takes long.
     pub(super) audit: bool,
-    /// Answers after which the memory of an engine could have been looked at.
+    /// Answers after which the memory of an engine could have been looked at, and how often no more fitted in.
     pub(super) answers: usize,
+    pub(super) saturated: usize,
     /// All that the engines wanted, for those who ask.
     pub(super) trace: Option<Vec<String>>,
     pub(super) violation: Option<Violation>,
@@ -168,7 +173,7 @@ impl World {
             database_back: Duration::ZERO,
             volatile: VecDeque::new(),
             image: None,
-            failed_over: false,
+            failed_over: None,
             nodes,
             faults: false,
             outage: None,
@@ -179,6 +184,8 @@ impl World {
             harsh: false,
             blind: false,
             on_death,
+            most_held: 1_000,
+            once: None,
             locked: [false; ORDERED],
             transactions: BTreeMap::new(),
             left_to_write: 150,
@@ -189,6 +196,7 @@ impl World {
             delivered: Vec::new(),
             audit: seed % 4 < 2,
             answers: 0,
+            saturated: 0,
             trace: None,
             violation: None,
             summary: Summary::default(),
@@ -218,9 +226,9 @@ impl World {
             settle_delay: Duration::from_millis(5),
             drain: DRAIN,
             pause: (Duration::from_millis(50), Duration::from_millis(500)),
-            most_held: 1_000,
+            most_held: self.most_held,
             retry: RetryRules::new(policy),
-            once: None,
+            once: self.once,
         }
     }
 
@@ -259,9 +267,17 @@ impl World {
 
     /// Lets everything happen until `end`.
     pub(super) fn run_until(&mut self, end: Duration) {
-        while self.violation.is_none() && self.step_before(end) {}
+        self.run_while(end, |_| true);
         self.go_to(end);
-        assert!(self.violation.is_none(), "{:?}", self.violation);
+    }
+
+    /// Lets everything happen as long as `lasts`, and until `end` at the latest.
+    pub(super) fn run_while(&mut self, end: Duration, mut lasts: impl FnMut(&Self) -> bool) {
+        while lasts(self) && self.violation.is_none() && self.step_before(end) {}
+        if let Some(violation) = &self.violation {
+            self.explain();
+            panic!("{violation:?}");
+        }
     }
 
     /// Does what comes next, unless that is later. False when there is nothing left to do.
@@ -311,7 +327,7 @@ impl World {
             Action::End(transaction) => self.end(transaction),
             Action::Cut(node, cut) => self.nodes[node].cut = cut,
             Action::CrashDatabase(away) => self.crash_database(away),
-            Action::Image => self.image = Some(self.store.image()),
+            Action::Image => self.take_image(),
             Action::FailOver => self.fail_over(),
             Action::Requeue => self.requeue(),
             Action::GiveUp => self.give_up(),

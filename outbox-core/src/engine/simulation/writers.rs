@@ -143,19 +143,25 @@ impl World {
         for letter in self.store.dead() {
             self.facts.of(letter.envelope.id).poison = false;
         }
-        let keys: Vec<OrderKey> =
-            (0..ORDERED).map(|key| OrderKey { topic: TOPICS[key % 2].to_owned(), key: format!("key-{key}") }).collect();
-        let parked: Vec<bool> = keys.iter().map(|key| self.store.is_parked(key)).collect();
-        let before = self.store.dead();
         if self.random.u8(..4) == 0 {
-            at_once(self.store.requeue_all(u32::MAX)).unwrap();
+            self.put_back(None);
         } else {
-            for key in &keys {
+            for key in 0..ORDERED {
                 if self.random.bool() {
-                    at_once(self.store.requeue_key(key)).unwrap();
+                    self.put_back(Some(key));
                 }
             }
         }
+    }
+
+    /// Requeues what is dead of a key, or everything.
+    pub(super) fn put_back(&mut self, key: Option<usize>) {
+        let parked: Vec<bool> = (0..ORDERED).map(|key| self.store.is_parked(&order_key(key))).collect();
+        let before = self.store.dead();
+        match key {
+            Some(key) => at_once(self.store.requeue_key(&order_key(key))).unwrap(),
+            None => at_once(self.store.requeue_all(u32::MAX)).unwrap(),
+        };
         let left = self.store.dead();
         for letter in before.iter().filter(|was| left.iter().all(|is| is.envelope.id != was.envelope.id)) {
             let fact = self.facts.of(letter.envelope.id);
@@ -163,6 +169,19 @@ impl World {
             fact.left_behind |= !parked.get(fact.key).is_some_and(|parked| *parked);
             self.may_repeat(letter.envelope.id);
         }
+    }
+
+    /// Commits some events of a key that is locked by nobody, of which the first may be poison.
+    pub(super) fn commit_of(&mut self, key: usize, count: usize, poison: bool) {
+        let events: Vec<Envelope> = (0..count).map(|_| Envelope { delay: None, ..self.event(key) }).collect();
+        let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+        for (n, id) in ids.iter().enumerate() {
+            let fact = self.facts.of(*id);
+            (fact.delayed, fact.poison, fact.was_poison) = (false, poison && n == 0, poison && n == 0);
+        }
+        self.summary.events += count;
+        self.facts.commit(self.now, &ids);
+        self.store.commit(events);
     }
 
     /// An operator gives up an event, which may be with a publisher at this moment and arrive all the same.
@@ -182,4 +201,9 @@ impl World {
         let late = self.facts.iter().filter(|(_, fact)| old(fact) && fact.delivered == 0);
         late.map(|(index, fact)| (index, fact.key)).collect()
     }
+}
+
+/// The order key of events of a key.
+pub(super) fn order_key(key: usize) -> OrderKey {
+    OrderKey { topic: TOPICS[key % 2].to_owned(), key: format!("key-{key}") }
 }
