@@ -63,7 +63,7 @@ impl Engine {
         if !self.may_read() {
             return None;
         }
-        let going = self.lanes.values().filter(|lane| !lane.draining);
+        let going = self.lanes.values().filter(|lane| !lane.draining && !lane.absent);
         let due = [going.filter_map(Lane::next_due).min(), self.pace.next_look()].into_iter().flatten().min();
         match self.room_to_read() {
             Some(_) => due,
@@ -160,7 +160,7 @@ impl Engine {
             || self.look_is_due(now)
             || self.lanes.values().any(|lane| {
                 let probes = || self.topics.probe_of(lane.lease.shard).is_some_and(|topic| lane.may_probe(topic));
-                !lane.draining && (lane.is_hungry(saturated) || lane.wants_pass(now, flows) || probes())
+                !lane.draining && !lane.absent && (lane.is_hungry(saturated) || lane.wants_pass(now, flows) || probes())
             })
     }
 
@@ -194,6 +194,10 @@ impl Engine {
     }
 
     fn take_in(&mut self, now: Instant, reply: ReadReply) {
+        let asked = &self.reading.asked;
+        for lane in self.lanes.values_mut().filter(|lane| asked.contains(&lane.serial)) {
+            lane.absent = reply.lanes.iter().all(|found| found.shard != lane.lease.shard);
+        }
         let (mut events, mut bytes) = (0, 0);
         for mut found in reply.lanes {
             for row in found.rows.iter_mut().chain(&mut found.revisited) {

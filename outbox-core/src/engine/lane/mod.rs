@@ -50,6 +50,9 @@ pub(super) struct Lane {
     pub(super) holds: Holds,
     /// Whether the last read left something behind.
     pub(super) hungry: bool,
+    /// Whether the last read was answered without it, as if somebody else had the shard. Asking again at once would bring
+    /// the same: it is read when all are, until the next round of leases tells.
+    pub(super) absent: bool,
     /// Whether it has been read since the lease was taken.
     pub(super) fresh: bool,
     /// While it reads again from the start: how far it had come. What is held waits until it is there again, because
@@ -88,6 +91,7 @@ impl Lane {
             streams: HashMap::new(),
             holds: Holds::default(),
             hungry: true,
+            absent: false,
             fresh: true,
             catching_up: None,
             draining: false,

@@ -73,6 +73,29 @@ fn who_has_its_share_looks_for_no_more() {
     }
 }
 
+/// Answers to reads come at once: a processor that asked again at once would not come to rest.
+#[test]
+fn who_has_lost_a_shard_and_has_not_heard_of_it_does_not_read_it_again_and_again() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.nodes[node].late_reads = Some(Vec::new());
+    rig.store.commit((0..500).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    // It was suspended with its clock, and somebody else has its shard, of which there was more to read.
+    rig.nodes[node].leases_hang = true;
+    rig.store.advance(2 * LEASE);
+    let other = rig.start(config());
+    assert_eq!((rig.shards(node), rig.shards(other)), (1, 1));
+    let before = rig.nodes[node].reads.len();
+    for answer in rig.nodes[node].late_reads.take().unwrap() {
+        rig.handle(node, answer);
+    }
+    assert_eq!(rig.nodes[node].reads.len() - before, 1, "to learn that it is not its own any more");
+    // But again and again with everything, in case that was a mistake.
+    rig.pass(LEASE / 3);
+    assert!(rig.nodes[node].reads.len() - before > 1);
+}
+
 #[test]
 fn a_shard_that_comes_back_waits_only_for_the_keys_that_are_still_with_the_publisher() {
     let mut rig = Rig::new(8);
