@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Entry, payload};
+use super::{Entry, HEADER, header, payload};
 use crate::Record;
 
 /// What consumers saw, held against the ledger.
@@ -12,7 +12,7 @@ pub struct Findings {
     pub lost: Vec<Entry>,
     /// Seen and never committed.
     pub phantom: Vec<Uuid>,
-    /// Seen with another key or value than it had.
+    /// Seen with another key, value or [`HEADER`] than it had.
     pub corrupted: Vec<Uuid>,
     /// First seen after a later one of its key.
     pub misordered: Vec<Entry>,
@@ -67,6 +67,7 @@ pub fn check_with_dead(ledger: &[Entry], records: &[Record], dead: &HashSet<Uuid
         };
         if record.key.as_deref() != Some(entry.key.as_bytes())
             || record.value.as_deref() != Some(payload(&entry.key, entry.version).as_bytes())
+            || value_of(record, HEADER) != Some(header(&entry.key, entry.version).as_bytes())
         {
             findings.corrupted.push(id);
         }
@@ -96,6 +97,9 @@ pub fn check_with_dead(ledger: &[Entry], records: &[Record], dead: &HashSet<Uuid
 /// The id in the headers of a record, if there is one.
 #[must_use]
 pub fn event_id(record: &Record) -> Option<Uuid> {
-    let header = record.headers.iter().find(|(name, _)| name == "outbox-event-id")?;
-    std::str::from_utf8(header.1.as_deref()?).ok()?.parse().ok()
+    std::str::from_utf8(value_of(record, "outbox-event-id")?).ok()?.parse().ok()
+}
+
+fn value_of<'r>(record: &'r Record, name: &str) -> Option<&'r [u8]> {
+    record.headers.iter().find(|(header, _)| header == name)?.1.as_deref()
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use fastrand::Rng;
 use uuid::Uuid;
 
-use super::{Entry, Findings, check_with_dead, event_id, payload};
+use super::{Entry, Findings, HEADER, check_with_dead, event_id, header, payload};
 use crate::Record;
 
 const CASES: u64 = 1_000;
@@ -50,7 +50,12 @@ impl History {
 
     fn append(&mut self, key: usize, entry: &Entry) {
         let value = payload(&entry.key, entry.version).into_bytes();
-        let headers = vec![("outbox-event-id".to_owned(), Some(entry.event.to_string().into_bytes()))];
+        let headers = [
+            ("outbox-event-id", entry.event.to_string()),
+            (HEADER, header(&entry.key, entry.version)),
+            ("trace", "x".to_owned()),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), Some(value.into_bytes()))).into();
         self.records.push(Record {
             partition: key as i32 % PARTITIONS,
             offset: self.records.len() as i64,
@@ -147,7 +152,11 @@ fn a_changed_byte_is_a_corruption() {
     let flip = |history: &mut History, random: &mut Rng| {
         let at = random.usize(..history.records.len());
         let record = &mut history.records[at];
-        let bytes = if random.bool() { record.key.as_mut()? } else { record.value.as_mut()? };
+        let bytes = match random.u8(..3) {
+            0 => record.key.as_mut()?,
+            1 => record.value.as_mut()?,
+            _ => record.headers[1].1.as_mut()?,
+        };
         let byte = random.usize(..bytes.len());
         bytes[byte] ^= 1 << random.u8(..8);
         Some(())

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use outbox_core::event::{HeaderError, Headers};
 use outbox_core::{Encoded, OutboxEvent};
 
 /// The event of a ledger row.
@@ -18,6 +19,15 @@ pub struct Entered {
 #[must_use]
 pub fn payload(key: &str, version: i64) -> String {
     format!("{{\"key\":\"{key}\",\"version\":{version}}}")
+}
+
+/// The header that every entry's record has.
+pub const HEADER: &str = "ledger-entry";
+
+/// What a consumer must find in an entry's [`HEADER`].
+#[must_use]
+pub fn header(key: &str, version: i64) -> String {
+    format!("{key} {version}")
 }
 
 impl OutboxEvent for Entered {
@@ -43,6 +53,10 @@ impl OutboxEvent for Entered {
 
     fn partition_key(&self) -> Option<Cow<'_, str>> {
         Some(self.key.as_str().into())
+    }
+
+    fn headers(&self, headers: &mut Headers) -> Result<(), HeaderError> {
+        headers.set(HEADER, header(&self.key, self.version))
     }
 
     fn encode(&self) -> Result<Encoded, Box<dyn Error + Send + Sync>> {

@@ -17,7 +17,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, 
 use uuid::Uuid;
 
 pub use checker::{Findings, check, check_with_dead, event_id};
-pub use event::{Entered, Refused, payload};
+pub use event::{Entered, HEADER, Refused, header, payload};
 pub use writer::{Ending, Writer};
 
 /// One committed event, as the ledger has it.
