@@ -41,6 +41,8 @@ enum Fate {
     Pass,
     Swallow,
     Cut,
+    /// It never arrives, and neither does anything after it.
+    Silence,
 }
 
 /// How long a silent connection is kept before it is reset, as by an operating system that gives it up. That takes
@@ -109,6 +111,7 @@ async fn pump(link: &Link<'_>, direction: Direction, mut from: ReadHalf<'_>, mut
             Fate::Pass => {}
             Fate::Swallow => continue,
             Fate::Cut => return Ok(End::Cut),
+            Fate::Silence => return Ok(End::Silent),
         }
         link.wait(direction).await;
         let mut rest = &piece[..];
@@ -173,6 +176,7 @@ impl Link<'_> {
         match self.shared.traps.commit() {
             Commit::Passes => Fate::Pass,
             Commit::IsCut => Fate::Cut,
+            Commit::IsSwallowed => Fate::Silence,
             Commit::IsCutLater(trap) => {
                 *lock(&self.answer) = Some(trap);
                 Fate::Pass

@@ -143,11 +143,12 @@ impl Proxy {
         self.shared.traps.arm(match trap {
             Trap::CutBeforeCommit => Moment::BeforeCommit,
             Trap::CutAfterCommit => Moment::AfterCommit,
+            Trap::SwallowCommit => Moment::InsteadOfCommit,
             Trap::DropProduceResponse(nth) => Moment::Responses(nth),
         })
     }
 
-    /// How many connections were cut at COMMIT, since the beginning.
+    /// How many connections were reset at COMMIT, since the beginning.
     #[must_use]
     pub fn cut_commits(&self) -> u64 {
         self.shared.traps.cut_commits()

@@ -12,6 +12,9 @@ pub enum Trap {
     CutBeforeCommit,
     /// The connection is cut when the server has answered a COMMIT; the client never hears it.
     CutAfterCommit,
+    /// The server never hears a client's COMMIT, and the connection says nothing any more until it is reset, as after
+    /// [`silence`](super::Proxy::silence). The server keeps the transaction open for as long as it likes.
+    SwallowCommit,
     /// So many responses to Produce requests from now, one is swallowed; the connection stays. 0 counts as 1.
     DropProduceResponse(u32),
 }
@@ -75,6 +78,7 @@ struct Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     BeforeCommit,
+    InsteadOfCommit,
     AfterCommit,
     /// The answer to a COMMIT that has passed.
     Answer,
@@ -89,6 +93,7 @@ pub(super) enum Moment {
 pub(super) enum Commit {
     Passes,
     IsCut,
+    IsSwallowed,
     /// It passes, and its answer is for this trap.
     IsCutLater(u64),
 }
@@ -118,15 +123,25 @@ impl Traps {
     /// A client commits: one trap is for it.
     pub(super) fn commit(&self) -> Commit {
         let mut state = self.lock();
-        let is_for_it = |waiting: &Waiting| matches!(waiting.moment, Moment::BeforeCommit | Moment::AfterCommit);
+        let is_for_it = |waiting: &Waiting| {
+            matches!(waiting.moment, Moment::BeforeCommit | Moment::InsteadOfCommit | Moment::AfterCommit)
+        };
         let Some(at) = state.waiting.iter().position(is_for_it) else { return Commit::Passes };
-        if state.waiting[at].moment == Moment::BeforeCommit {
-            state.spring(at);
-            state.cut_commits += 1;
-            return Commit::IsCut;
+        match state.waiting[at].moment {
+            Moment::BeforeCommit => {
+                state.spring(at);
+                state.cut_commits += 1;
+                Commit::IsCut
+            }
+            Moment::InsteadOfCommit => {
+                state.spring(at);
+                Commit::IsSwallowed
+            }
+            _ => {
+                state.waiting[at].moment = Moment::Answer;
+                Commit::IsCutLater(state.waiting[at].id)
+            }
         }
-        state.waiting[at].moment = Moment::Answer;
-        Commit::IsCutLater(state.waiting[at].id)
     }
 
     /// The answer to a COMMIT comes. Says whether the trap for it is still there, and takes it.
