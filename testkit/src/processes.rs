@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::nemesis::{Failure, Service};
+use crate::service::{Failure, Service, Stopped};
 
 /// As POSIX numbers it.
 const SIGTERM: i32 = 15;
@@ -60,12 +60,15 @@ impl Processes {
     }
 
     /// How a process ended that was asked to stop, if it has, or has had the time to.
-    fn stopped(&self, place: usize, asked: Instant) -> Result<Option<Result<(), Failure>>, Failure> {
+    fn stopped(&self, place: usize, asked: Instant) -> Result<Option<Result<Stopped, Failure>>, Failure> {
         let mut running = self.place(place)?;
-        let Some(Running { child, since }) = running.as_mut() else { return Ok(Some(Ok(()))) };
+        let Some(Running { child, since }) = running.as_mut() else {
+            return Ok(Some(Ok(Stopped::Gracefully)));
+        };
         let young = asked.duration_since(*since) < START;
         let ended = match child.try_wait()? {
-            Some(status) if status.success() || (young && status.signal() == Some(SIGTERM)) => Ok(()),
+            Some(status) if status.success() => Ok(Stopped::Gracefully),
+            Some(status) if young && status.signal() == Some(SIGTERM) => Ok(Stopped::Abruptly),
             Some(status) => Err(format!("a process that was asked to stop ended with {status}").into()),
             None if asked.elapsed() <= self.patience => return Ok(None),
             None => {
@@ -116,7 +119,7 @@ impl Service for Processes {
         signal(self.running(place)?.0, "CONT")
     }
 
-    async fn stop(&self, place: usize) -> Result<(), Failure> {
+    async fn stop(&self, place: usize) -> Result<Stopped, Failure> {
         signal(self.running(place)?.0, "TERM")?;
         let asked = Instant::now();
         loop {
@@ -242,6 +245,6 @@ mod tests {
             command
         });
         processes.start(0).await.unwrap();
-        processes.stop(0).await.unwrap();
+        assert_eq!(processes.stop(0).await.unwrap(), Stopped::Abruptly);
     }
 }

@@ -7,7 +7,12 @@ use crate::Record;
 
 /// What consumers saw, held against the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Findings {
+    /// How many entries there are.
+    pub entries: usize,
+    /// How many records of entries were seen, repeats among them.
+    pub records: usize,
     /// Committed and never seen.
     pub lost: Vec<Entry>,
     /// Seen and never committed.
@@ -25,10 +30,11 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Whether every promise but the bound on repeats was kept.
+    /// Whether every promise but the bound on repeats was kept. Also where nothing was seen at all: a
+    /// [`Verdict`](crate::Verdict) asks for more.
     #[must_use]
     pub fn are_clean(&self) -> bool {
-        let Self { lost, phantom, corrupted, misordered, moved, dead, repeats: _ } = self;
+        let Self { lost, phantom, corrupted, misordered, moved, dead, repeats: _, entries: _, records: _ } = self;
         lost.is_empty()
             && phantom.is_empty()
             && corrupted.is_empty()
@@ -50,7 +56,7 @@ pub fn check(ledger: &[Entry], records: &[Record]) -> Findings {
 #[must_use]
 pub fn check_with_dead(ledger: &[Entry], records: &[Record], dead: &HashSet<Uuid>) -> Findings {
     let by_id: HashMap<Uuid, &Entry> = ledger.iter().map(|entry| (entry.event, entry)).collect();
-    let mut findings = Findings::default();
+    let mut findings = Findings { entries: ledger.len(), ..Findings::default() };
     let mut seen = HashSet::new();
     let mut last: HashMap<&str, i64> = HashMap::new();
     let mut partitions: BTreeMap<&str, i32> = BTreeMap::new();
@@ -65,6 +71,7 @@ pub fn check_with_dead(ledger: &[Entry], records: &[Record], dead: &HashSet<Uuid
             findings.phantom.push(id);
             continue;
         };
+        findings.records += 1;
         if record.key.as_deref() != Some(entry.key.as_bytes())
             || record.value.as_deref() != Some(payload(&entry.key, entry.version).as_bytes())
         {

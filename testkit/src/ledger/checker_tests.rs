@@ -139,7 +139,10 @@ fn a_copy_is_a_repeat_and_nothing_else() {
         history.records.push(copy);
         Some(())
     };
-    each(copy, |before, found| assert!(found.are_clean() && found.repeats == before.repeats + 1, "{found:?}"));
+    each(copy, |before, found| {
+        assert!(found.are_clean() && found.repeats == before.repeats + 1, "{found:?}");
+        assert_eq!((found.entries, found.records), (before.entries, before.records + 1));
+    });
 }
 
 #[test]
