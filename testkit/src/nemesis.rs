@@ -24,8 +24,8 @@ type Happen = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), Failure>> +
 /// Does to a service what happens in production, by a schedule that a seed decides.
 ///
 /// It kills processes and starts others in their places, pauses them for longer than their leases, replaces them as a
-/// rolling deploy does, and troubles the ways on which [proxies](Proxy) stand. What is beyond that, such as restarting a
-/// server, is a [`fault`](Self::fault) of yours.
+/// rolling deploy does, and troubles the ways on which [proxies](Proxy) stand. What is beyond that, such as restarting
+/// a server, is a [`fault`](Self::fault) of yours.
 pub struct Nemesis<S> {
     service: S,
     /// What happens in a place happens one after the other.

@@ -42,7 +42,7 @@ pub trait Service: Send + Sync + 'static {
     /// Lets it go on as if nothing had been. It is a failure if it has ended.
     async fn resume(&self, place: usize) -> Result<(), Failure>;
 
-    /// Asks the process in a place to stop, and returns when it has. It is a failure if it had ended by itself, does not
-    /// stop, or ends badly; it is gone then too.
+    /// Asks the process in a place to stop, and returns when it has. It is a failure if it had ended by itself, does
+    /// not stop, or ends badly; it is gone then too.
     async fn stop(&self, place: usize) -> Result<Stopped, Failure>;
 }

@@ -30,8 +30,8 @@ impl Verdict {
     /// |---|---|
     /// | process that was killed or paused, or had ended by itself before | 1 |
     /// | process that was replaced and stopped [gracefully](crate::Stopped::Gracefully) | 0 |
-    /// | process that was replaced and did not: not in time, not with success, or [at once](crate::Stopped::Abruptly) | 1 |
-    /// | trouble on a way to a database | 1 for each place that takes this way ([`way_of`](crate::Nemesis::way_of)), and no more than connections were touched |
+    /// | process that was replaced and did not: too late, badly, or [at once](crate::Stopped::Abruptly) | 1 |
+    /// | trouble on a [way](crate::Nemesis::way_of) to a database | 1 for each place that takes it, at most 1 for each connection that was touched |
     /// | trouble on a way to Kafka | 0 |
     /// | fault of your own | 1 for each place that it may strike ([`fault_of`](crate::Nemesis::fault_of)) |
     ///
