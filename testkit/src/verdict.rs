@@ -66,9 +66,11 @@ impl Verdict {
 /// A table for people.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Findings { lost, phantom, corrupted, misordered, moved, dead, repeats, entries, records } = &self.findings;
+        let Findings { lost, phantom, corrupted, misordered, moved, dead, repeats, foreign, entries, records } =
+            &self.findings;
         writeln!(f, "committed       {entries}")?;
         writeln!(f, "seen            {records}")?;
+        writeln!(f, "of others       {foreign}")?;
         writeln!(f, "lost            {}", lost.len())?;
         writeln!(f, "invented        {}", phantom.len())?;
         writeln!(f, "changed         {}", corrupted.len())?;

@@ -14,6 +14,11 @@ pub struct Entered {
     pub version: i64,
 }
 
+impl Entered {
+    /// Its type, by which the checker knows it: nobody else's events have it.
+    pub const EVENT_TYPE: &str = "outbox-testkit.entered";
+}
+
 /// What a consumer must find as the value of an entry's record.
 #[must_use]
 pub fn payload(key: &str, version: i64) -> String {
@@ -22,7 +27,7 @@ pub fn payload(key: &str, version: i64) -> String {
 
 impl OutboxEvent for Entered {
     fn aggregate_type(&self) -> Cow<'_, str> {
-        "ledger".into()
+        "outbox-testkit".into()
     }
 
     fn aggregate_id(&self) -> Option<Cow<'_, str>> {
@@ -34,7 +39,7 @@ impl OutboxEvent for Entered {
     }
 
     fn event_type(&self) -> Cow<'_, str> {
-        "ledger.entered".into()
+        Self::EVENT_TYPE.into()
     }
 
     fn topic(&self) -> Cow<'_, str> {
@@ -55,6 +60,8 @@ impl OutboxEvent for Entered {
 pub struct Refused(pub Entered);
 
 impl Refused {
+    /// Its type, by which the checker knows it: nobody else's events have it.
+    pub const EVENT_TYPE: &str = "outbox-testkit.refused";
     /// What `max.message.bytes` of the topic must be, in bytes: small enough to refuse these, large enough for batches
     /// of all others.
     pub const TOPIC_LIMIT: &str = "262144";
@@ -76,7 +83,7 @@ impl OutboxEvent for Refused {
     }
 
     fn event_type(&self) -> Cow<'_, str> {
-        "ledger.refused".into()
+        Self::EVENT_TYPE.into()
     }
 
     fn topic(&self) -> Cow<'_, str> {
