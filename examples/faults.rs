@@ -86,8 +86,9 @@ async fn relay(url: &str, broker: PathBuf) -> Result<()> {
     });
     let processor = outbox.processor(publisher).lease(LEASE).window(WINDOW).batch_size(WINDOW).spawn()?;
     terminate.recv().await;
-    processor.shutdown().await?;
-    Ok(())
+    // What it leaves open is repeated, so that this was no graceful stop.
+    let abandoned = processor.shutdown().await?.abandoned;
+    if abandoned == 0 { Ok(()) } else { Err(format!("{abandoned} events were left open").into()) }
 }
 
 /// One write per record, so that a process that is killed leaves no half of one.

@@ -158,7 +158,7 @@ pub(crate) mod tests {
             value: Some(ledger::payload(&entry.key, entry.version).into_bytes()),
             headers: [
                 ("outbox-event-id", entry.event.to_string()),
-                (ledger::HEADER, ledger::header(&entry.key, entry.version)),
+                (ledger::HEADER, ledger::entry_header(&entry.key, entry.version)),
             ]
             .map(|(name, value)| (name.to_owned(), Some(value.into_bytes())))
             .into(),

@@ -47,6 +47,7 @@
 //!
 //! A whole program that does this to itself is `examples/faults.rs` in the library's repository.
 
+mod history;
 pub mod ledger;
 mod nemesis;
 #[cfg(unix)]
@@ -54,12 +55,16 @@ mod processes;
 mod proxy;
 mod record;
 mod schedule;
+mod service;
+mod trouble;
 mod verdict;
 
-pub use nemesis::{Failure, History, Nemesis, Past, Service};
+pub use history::{History, Past};
+pub use nemesis::Nemesis;
 #[cfg(unix)]
 pub use processes::Processes;
 pub use proxy::{Armed, Direction, Protocol, Proxy, Spell, Trap};
 pub use record::Record;
 pub use schedule::{Period, carry_out, schedule};
+pub use service::{Failure, Service, Stopped};
 pub use verdict::Verdict;

@@ -9,6 +9,7 @@ mod checker;
 #[cfg(test)]
 mod checker_tests;
 mod event;
+mod kind;
 mod writer;
 
 use outbox_core::{EventId, OutboxEvent};
@@ -16,8 +17,9 @@ use outbox_sea_orm::OutboxTransaction;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, Value};
 use uuid::Uuid;
 
-pub use checker::{Findings, check, check_with_dead, event_id};
-pub use event::{Entered, HEADER, Refused, header, payload};
+pub use checker::{Findings, check, check_with_dead};
+pub use event::{Entered, HEADER, Refused, entry_header, payload};
+pub use kind::event_id;
 pub use writer::{Ending, Writer};
 
 /// One committed event, as the ledger has it.
