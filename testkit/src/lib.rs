@@ -45,6 +45,14 @@
 //! # }
 //! ```
 //!
+//! # Limits
+//!
+//! - `Processes` needs Unix. Elsewhere, and for containers, implement [`Service`].
+//! - Proxies listen on `127.0.0.1`, and understand neither databases nor Kafka in TLS ([`Protocol`]).
+//! - Everything needs a Tokio runtime with I/O and time, and stops with it.
+//! - The checker holds all entries and records in memory.
+//! - One ledger, one database and one topic per run: what an earlier run left would count as invented.
+//!
 //! A whole program that does this to itself is `examples/faults.rs` in the library's repository.
 
 mod history;
