@@ -2,7 +2,7 @@
 //!
 //! It is what the library's own fault suite is made of; use what you need of it:
 //!
-//! - a [`Proxy`] stands between a program and its database or Kafka, and does what networks do: it resets, swallows,
+//! - a [`Proxy`] stands between a program and its database or broker, and does what networks do: it resets, swallows,
 //!   delays, cuts in the middle of a message and at COMMIT;
 //! - a [`ledger`] is a table of what was committed, written in the same transactions as the events, so that it knows
 //!   the truth whatever happens to a writer;
@@ -46,6 +46,14 @@
 //! ```
 //!
 //! A whole program that does this to itself is `examples/faults.rs` in the library's repository.
+//!
+//! # Limits
+//!
+//! - `Processes` needs Unix. Elsewhere, and for containers, implement [`Service`].
+//! - Proxies listen on `127.0.0.1`, and understand neither databases nor Kafka in TLS ([`Protocol`]).
+//! - Everything needs a Tokio runtime with I/O and time, and stops with it.
+//! - The checker holds all entries and records in memory.
+//! - One ledger, one database and one topic per run: what an earlier run left would count as invented.
 
 mod history;
 pub mod ledger;

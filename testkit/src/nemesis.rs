@@ -48,7 +48,7 @@ impl Way {
     fn windows(&self, touched: usize) -> usize {
         match self.proxy.protocol() {
             Protocol::Database => touched.min(self.places.len()),
-            Protocol::Kafka => 0,
+            Protocol::Kafka | Protocol::Broker => 0,
         }
     }
 }
@@ -190,12 +190,16 @@ impl<S: Service> Nemesis<S> {
         Ok(())
     }
 
-    /// Lets things happen for at least so long, and returns when all is healed and every place has a process again. The
-    /// same seed lets the same things happen; how the service fares is its own affair.
+    /// Lets things happen for at least so long, and returns when all is healed and every place has a process again: up to
+    /// 10 s later, or as much later as pauses, stops and faults of your own take. The same seed lets the same things
+    /// happen; how the service fares is its own affair.
+    ///
+    /// About a quarter of the time is [quiet](crate::schedule), so less than a minute may pass without much.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it leaves what is under way unhealed.
+    /// Dropping it leaves what is under way unhealed: places without a process, processes that stand still, traps. So
+    /// does a panic in a fault of your own.
     pub async fn torment(&self, seed: u64, length: Duration) -> History {
         let mut kinds = Vec::new();
         if !self.places.is_empty() {

@@ -200,14 +200,16 @@ async fn ways_are_troubled_and_healed() {
 async fn trouble_costs_those_who_take_the_way() {
     let way = async |protocol| Proxy::start("127.0.0.1:1".parse().unwrap(), protocol).await.unwrap();
     let (database, kafka) = (way(Protocol::Database).await, way(Protocol::Kafka).await);
+    let broker = way(Protocol::Broker).await;
     let nemesis = Nemesis::new(Service3::default())
         .way("all", &database)
         .way_of("two", &database, [0, 2, 2])
         .way_of("the writers", &database, [])
-        .way("Kafka", &kafka);
+        .way("Kafka", &kafka)
+        .way("a broker", &broker);
     let windows = |touched| nemesis.ways.iter().map(|way| way.windows(touched)).collect::<Vec<_>>();
-    assert_eq!(windows(1), [1, 1, 0, 0]);
-    assert_eq!(windows(usize::MAX), [3, 2, 0, 0]);
+    assert_eq!(windows(1), [1, 1, 0, 0, 0]);
+    assert_eq!(windows(usize::MAX), [3, 2, 0, 0, 0]);
 }
 
 /// Keeps its connections until their other ends are gone.

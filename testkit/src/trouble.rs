@@ -19,7 +19,9 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// One that can happen on such a way.
     pub(crate) fn draw(random: &mut Rng, protocol: Protocol) -> Self {
-        match random.u8(..6) {
+        // No trap is for what is not understood.
+        let kinds = if protocol == Protocol::Broker { 5 } else { 6 };
+        match random.u8(..kinds) {
             0 => Self::Reset,
             1 => Self::BlackHole,
             2 if random.bool() => Self::OneWay(Direction::ToServer),
@@ -44,5 +46,25 @@ impl Trouble {
             Self::Trap(trap) if proxy.set(trap).within(length).await => 1,
             Self::CutAfter(_) | Self::Trap(_) => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trap_is_for_its_protocol() {
+        let mut random = Rng::with_seed(1);
+        let mut traps = |protocol| {
+            let drawn = (0..1_000).map(|_| Trouble::draw(&mut random, protocol));
+            let traps = drawn.filter_map(|trouble| if let Trouble::Trap(trap) = trouble { Some(trap) } else { None });
+            traps.collect::<Vec<_>>()
+        };
+        let is_for_kafka = |trap: &Trap| matches!(trap, Trap::DropProduceResponse(_));
+        let (database, kafka) = (traps(Protocol::Database), traps(Protocol::Kafka));
+        assert!(!database.is_empty() && !database.iter().any(is_for_kafka));
+        assert!(!kafka.is_empty() && kafka.iter().all(is_for_kafka));
+        assert_eq!(traps(Protocol::Broker), []);
     }
 }

@@ -32,7 +32,7 @@ impl Verdict {
     /// | process that was replaced and stopped [gracefully](crate::Stopped::Gracefully) | 0 |
     /// | process that was replaced and did not: too late, badly, or [at once](crate::Stopped::Abruptly) | 1 |
     /// | trouble on a [way](crate::Nemesis::way_of) to a database | 1 for each place that takes it, at most 1 for each connection that was touched |
-    /// | trouble on a way to Kafka | 0 |
+    /// | trouble on a way to Kafka, or to another broker | 0 |
     /// | fault of your own | 1 for each place that it may strike ([`fault_of`](crate::Nemesis::fault_of)) |
     ///
     /// It bounds the sum of all repeats: which one came after what is not looked at. Nor can it know what costs repeats

@@ -18,11 +18,12 @@ pub struct Findings {
     pub lost: Vec<Entry>,
     /// Seen and never committed. The id is nil where it cannot be read.
     pub phantom: Vec<Uuid>,
-    /// Seen with another key, value, id, type or [`HEADER`](super::HEADER) than it had.
+    /// Seen with another key, value, id, type or [`HEADER`](super::HEADER) than it had. So is every entry that the broker
+    /// was to refuse and took: its topic takes too much.
     pub corrupted: Vec<Uuid>,
     /// First seen after a later one of its key.
     pub misordered: Vec<Entry>,
-    /// Keys seen on more than one partition.
+    /// Keys seen on more than one partition, once for each record that is not where the first one was.
     pub moved: Vec<String>,
     /// Among the dead letters although the broker would have taken them.
     pub dead: Vec<Entry>,
@@ -62,7 +63,8 @@ pub fn check(ledger: &[Entry], records: &[Record]) -> Findings {
     check_with_dead(ledger, records, &refused)
 }
 
-/// Holds `records`, read from every partition from offset 0, and the ids of the `dead` letters against the ledger.
+/// Holds `records`, read from every partition from offset 0, and the ids of the `dead` letters against the ledger, as
+/// [`check`] does.
 #[must_use]
 pub fn check_with_dead(ledger: &[Entry], records: &[Record], dead: &HashSet<Uuid>) -> Findings {
     let by_id: HashMap<Uuid, &Entry> = ledger.iter().map(|entry| (entry.event, entry)).collect();

@@ -98,13 +98,19 @@ async fn pump(link: &Link<'_>, direction: Direction, mut from: ReadHalf<'_>, mut
     loop {
         let mut piece = match link.shared.protocol {
             Protocol::Database if !first.is_empty() => std::mem::take(&mut first),
-            Protocol::Database => match from.read(&mut buffer).await? {
+            Protocol::Database | Protocol::Broker => match from.read(&mut buffer).await? {
                 0 => return Ok(End::Closed),
                 read => buffer[..read].to_vec(),
             },
-            Protocol::Kafka => match kafka::frame(&mut from).await? {
-                None => return Ok(End::Closed),
-                Some(frame) => frame,
+            Protocol::Kafka => match kafka::frame(&mut from).await {
+                Ok(None) => return Ok(End::Closed),
+                Ok(Some(frame)) => frame,
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        link.shared.is_not_kafka.store(true, Ordering::Relaxed);
+                    }
+                    return Err(error);
+                }
             },
         };
         match link.judge(direction, &mut piece) {
@@ -146,6 +152,7 @@ impl Link<'_> {
                 let answered = lock(&self.requests).answered(piece);
                 self.judge_response(answered, piece)
             }
+            (Protocol::Broker, _) => Fate::Pass,
         }
     }
 

@@ -7,15 +7,16 @@ use tokio::sync::watch;
 
 /// Something that happens once, when its moment comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Trap {
-    /// The connection is cut when the client says COMMIT; the server never hears it.
+    /// Of a database: the connection is cut when the client says COMMIT; the server never hears it.
     CutBeforeCommit,
-    /// The connection is cut when the server has answered a COMMIT; the client never hears it.
+    /// Of a database: the connection is cut when the server has answered a COMMIT; the client never hears it.
     CutAfterCommit,
-    /// The server never hears a client's COMMIT, and the connection says nothing any more until it is reset, as after
-    /// [`silence`](super::Proxy::silence). The server keeps the transaction open for as long as it likes.
+    /// Of a database: the server never hears a client's COMMIT, and the connection says nothing any more until it is reset,
+    /// as after [`silence`](super::Proxy::silence). The server keeps the transaction open for as long as it likes.
     SwallowCommit,
-    /// So many responses to Produce requests from now, one is swallowed; the connection stays. 0 counts as 1.
+    /// Of Kafka: so many responses to Produce requests from now, one is swallowed; the connection stays. 0 counts as 1.
     DropProduceResponse(u32),
 }
 
