@@ -24,11 +24,12 @@ fn polite(ready: &Path) -> Processes {
     shell(format!("trap 'exit 0' TERM; : > {}; while :; do sleep 0.01; done", ready.display()))
 }
 
-/// Starts another process, which does `other`, tells its number, and ends on SIGTERM.
+/// Starts another process, which does `other`, tells its number, and ends on SIGTERM. As long as the other lives it
+/// starts no more: a shell that is in the middle of that cannot be stopped.
 fn with_another(other: &str, told: &Path) -> Processes {
     let told = told.display();
     shell(format!(
-        "trap 'exit 0' TERM; ({other}) & echo $! > {told}.part; mv {told}.part {told}; while :; do sleep 0.01; done"
+        "trap 'exit 0' TERM; ({other}) & echo $! > {told}.part; mv {told}.part {told}; wait; while :; do sleep 0.01; done"
     ))
 }
 
@@ -71,7 +72,7 @@ fn id(processes: &Processes) -> Pid {
 async fn processes_are_paused_and_go_on_with_what_they_started() {
     let folder = tempfile::tempdir().unwrap();
     let told = folder.path().join("told");
-    let processes = with_another("while :; do sleep 0.01; done", &told);
+    let processes = with_another("exec sleep 600", &told);
     processes.start(0).await.unwrap();
     let both = [id(&processes), other(&told).await];
     processes.pause(0).await.unwrap();
