@@ -4,6 +4,7 @@ use std::env;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 
+use crate::database::{connect_to, of};
 use crate::rights::rights;
 use crate::{Kind, TestDatabase};
 
@@ -68,6 +69,11 @@ impl TestDatabase {
             return self.connect_as(role).await;
         }
         self.connection().clone()
+    }
+
+    /// Another pool with so many connections, as another process would have it, by the account of [`pool`](Self::pool).
+    pub async fn another_pool_for(&self, role: Role, connections: u32) -> DatabaseConnection {
+        connect_to(&self.url_for(role).await, of(connections)).await
     }
 
     /// Where somebody connects to, as [`pool`](Self::pool).

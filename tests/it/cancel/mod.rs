@@ -4,6 +4,7 @@
 //! [`drop_at`](outbox_tests::drop_at), does what a program would do next, and says what must have come of it. What
 //! must hold after every call whatever it was, [`World::is_well`] looks at.
 
+mod every_function;
 mod kafka;
 mod migration;
 mod processor;
@@ -69,31 +70,36 @@ macro_rules! cases {
 /// By module, so that they run beside each other.
 const CASES: [&[(&str, Case)]; 6] = [
     cases! { transactions:
-        begin begin_with_options begin_by_trait begin_with_config
+        begin begin_with_options begin_by_trait begin_with_options_by_trait begin_with_config
         commit commit_strict commit_of_a_savepoint rollback rollback_of_a_savepoint flush
-        savepoint savepoint_with_options
+        savepoint savepoint_with_options savepoint_by_trait savepoint_with_config
         transaction transaction_with_config transaction_async transaction_with_config_async
-        nested_transaction nested_transaction_async check
+        nested_transaction nested_transaction_with_config nested_transaction_async nested_transaction_with_config_async
+        check
     },
     cases! { statements:
         execute_raw execute execute_unprepared query_one_raw query_one query_all_raw query_all stream_raw stream
-        execute_on_the_pool execute_raw_on_the_pool execute_unprepared_on_the_pool query_one_on_the_pool
-        query_all_on_the_pool stream_on_the_pool
+        execute_on_the_pool execute_raw_on_the_pool execute_unprepared_on_the_pool
+        query_one_raw_on_the_pool query_one_on_the_pool query_all_raw_on_the_pool query_all_on_the_pool
+        stream_raw_on_the_pool stream_on_the_pool
     },
     cases! { record:
         in_a_transaction with_options_in_a_transaction on_the_outbox with_options_on_the_outbox
         on_a_plain_pool on_a_plain_transaction
     },
     cases! { store:
-        open lease read settle_delivered settle_dead settle_retry promote
+        open lease read settle_delivered settle_dead settle_retry promote listen
         stats pending scheduled dead_letters dead_letter parked_keys
         requeue requeue_key requeue_all delete give_up
     },
     cases! { migration:
-        up down status check standard_up
+        up down status check up_in_a_transaction up_in_an_owned_transaction down_in_a_transaction
         trait_up trait_down fresh refresh reset install uninstall models migrations_with_status
+        standard_up standard_down standard_trait_up standard_trait_down standard_fresh standard_refresh standard_reset
+        standard_install standard_uninstall standard_models standard_migrations_with_status
+        spliced_up spliced_down
     },
-    cases! { processor: run_once run_until shutdown join snapshot },
+    cases! { processor: run_once run_until shutdown join snapshot woken },
 ];
 
 /// Every case of a module, with pools that are new and with one that has been used.
