@@ -33,6 +33,7 @@ fn settings_that_would_break_a_promise_are_refused_by_name() {
         ("linger.ms", "101"),
         ("queue.buffering.max.ms", "1000"),
         ("transactional.id", "outbox"),
+        ("plugin.library.paths", "no-such-library"),
     ] {
         let error = builder().set(setting, value).build().unwrap_err();
         assert!(matches!(&error, ConfigError::Conflict { setting: named, .. } if named == setting), "{error}");
