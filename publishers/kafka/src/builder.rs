@@ -86,10 +86,12 @@ impl KafkaPublisherBuilder {
     /// A variable that is not Unicode, or a timeout that is not a whole number, by the variable's name. What else is
     /// wrong with a variable is found by [`build`](Self::build), and named in the same way.
     pub fn from_env(self) -> Result<Self, ConfigError> {
-        self.read(std::env::vars_os())
+        self.from_variables(std::env::vars_os())
     }
 
-    pub(crate) fn read(
+    /// [`from_env`](Self::from_env) with other variables. Not part of the interface: it may change without notice.
+    #[doc(hidden)]
+    pub fn from_variables(
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
@@ -148,6 +150,12 @@ impl KafkaPublisherBuilder {
         let settings = self.settings()?;
         trust::warn(&self.given);
         KafkaPublisher::start(settings)
+    }
+
+    /// [`build`](Self::build) without a producer. Not part of the interface: it may change without notice.
+    #[doc(hidden)]
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.settings().map(drop)
     }
 
     pub(crate) fn settings(&self) -> Result<Settings, ConfigError> {

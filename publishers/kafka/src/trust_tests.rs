@@ -14,7 +14,7 @@ fn builder() -> KafkaPublisherBuilder {
 }
 
 fn by_variable(variable: &str, value: &str) -> KafkaPublisherBuilder {
-    builder().read([(variable.into(), value.into())]).unwrap()
+    builder().from_variables([(variable.into(), value.into())]).unwrap()
 }
 
 #[test]
@@ -113,8 +113,11 @@ mod with_tls {
     fn whoever_accepts_it_is_warned_of_each_setting_once_per_publisher() {
         let variables =
             [(VERIFICATION.1.into(), "false".into()), ("OUTBOX_KAFKA_SECURITY_PROTOCOL".into(), "SSL".into())];
-        let builder =
-            builder().danger_accept_unverified_brokers(true).read(variables).unwrap().set(IDENTIFICATION.0, "none");
+        let builder = builder()
+            .danger_accept_unverified_brokers(true)
+            .from_variables(variables)
+            .unwrap()
+            .set(IDENTIFICATION.0, "none");
         let config = builder.settings().unwrap().pipelined(None);
         assert_eq!(config.get(VERIFICATION.0), Some("false"));
         assert_eq!(config.get(IDENTIFICATION.0), Some("none"));
