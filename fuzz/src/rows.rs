@@ -9,10 +9,10 @@ use sea_orm::{DbBackend, MockDatabase, Value};
 
 use crate::pieces::Pieces;
 
-pub(crate) const SEEDS: &[&str] = &[
-    "3\n7\n0\n2\n[{\"at\":1,\"attempt\":1,\"error\":\"no\"}]\n1700000000000000\nno\norder\no1\n1\norder.placed\n1\norders\no1\n{}\napplication/json\n[[\"a\",\"b\"]]\n1700000000000000\n0\n60000000",
-    "0\n-9223372036854775808\n9\n-1\nnonsense\n9223372036854775807\n\n\n\n-9223372036854775808\n\n-1\n\n\n\n\n{\"a\":1}\n-9223372036854775808\n7\n9223372036854775807",
-    "1\n1\n1\n2147483647\n[]\n0\nx\nx\n\n0\nx\n2147483647\n..\n\u{0}\n[[[[\nx\n[[\"a\",null]]\n9223372036854775807\n-32768\n-1",
+pub(crate) const SEEDS: &[&[u8]] = &[
+    b"3\n7\n0\n2\n[{\"at\":1,\"attempt\":1,\"error\":\"no\"}]\n1700000000000000\nno\norder\no1\n1\norder.placed\n1\norders\no1\n{}\napplication/json\n[[\"a\",\"b\"]]\n1700000000000000\n0\n60000000",
+    b"0\n-9223372036854775808\n9\n-1\nnonsense\n9223372036854775807\n\n\n\n-9223372036854775808\n\n-1\n\n\n\n\n{\"a\":1}\n-9223372036854775808\n7\n9223372036854775807",
+    b"1\n1\n1\n2147483647\n[]\n0\nx\nx\n\n0\nx\n2147483647\n..\n\0\n[[[[\nx\n[[\"a\",null]]\n9223372036854775807\n-32768\n-1",
 ];
 
 pub(crate) fn run(data: &[u8]) {
