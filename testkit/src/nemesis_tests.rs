@@ -147,6 +147,19 @@ async fn who_had_ended_by_itself_is_a_complaint_and_has_a_successor() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whatever_finds_out_that_it_had_ended_starts_a_successor() {
+    for place in 0..3 {
+        let nemesis = Nemesis::new(Service3::default());
+        let failed = match place {
+            0 => nemesis.kill(place, Duration::from_secs(1)).await.is_err(),
+            1 => nemesis.pause_in(place).await.is_err(),
+            _ => nemesis.replace(place).await.is_err(),
+        };
+        assert!(failed && nemesis.service().states.lock().unwrap()[place] == Some(true), "{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn places_that_are_not_there_are_a_complaint() {
     let nemesis = Nemesis::new(Service3::default()).fault_of("restart", [2, 3], async || Ok(()));
     nemesis.start().await.unwrap();
