@@ -76,8 +76,9 @@ fn kafka(data: &[u8]) {
     let builder = KafkaPublisher::builder(NOWHERE).from_variables(variables());
     let shown = builder.as_ref().map_or_else(|error| format!("{error:?}"), |builder| format!("{builder:?}"));
     let secret = |name: &[u8]| [&b"PASSWORD"[..], b"SECRET", b"PEM", b"USERNAME"].iter().any(|part| has(name, part));
-    let canaries = lines.iter().filter(|(name, value)| has(name, b"canary") || has(value, b"canary"));
-    let all_are_secret = canaries.clone().all(|(name, _)| secret(name) && !has(name, b"canary"));
+    let in_a_name = lines.iter().any(|(name, _)| has(&name.to_ascii_lowercase(), b"canary"));
+    let all_are_secret =
+        !in_a_name && lines.iter().filter(|(_, value)| has(value, b"canary")).all(|(name, _)| secret(name));
     let checked = builder.and_then(|builder| builder.check());
     let error = checked.map_or_else(|error| error.to_string(), |()| String::new());
     if all_are_secret {

@@ -59,8 +59,10 @@ fn mischief(db: &TestDatabase) -> Vec<(&'static str, &'static str)> {
         ("event_version = -1", "event_version is negative"),
         ("origin = 7", "origin 7 is unknown"),
     ];
-    // Other databases have no other text.
+    // Other databases have no other text, and no larger numbers.
     if db.kind() == Kind::Sqlite {
+        all.push(("event_version = 4294967296", "event_version is too large"));
+        all.push(("origin = 32768", "origin 32768 is unknown"));
         all.push(("aggregate_type = CAST(x'ff' AS TEXT)", "aggregate_type is not UTF-8"));
         all.push(("partition_key = CAST(x'ff00fe' AS TEXT)", "partition_key is not UTF-8"));
     }
@@ -170,12 +172,15 @@ on_every_database! {
             stage(&outbox, body, &[body]).await;
             change(&db, "event", set, body).await;
         }
-        let rejected = [
+        let mut rejected = vec![
             ("rejected-1", "attempts = 2147483647"),
             ("rejected-2", "attempts = -2147483648"),
             ("rejected-3", "errors = 'nonsense', attempts = 1"),
         ];
-        for (body, set) in rejected {
+        if db.kind() == Kind::Sqlite {
+            rejected.push(("rejected-4", "errors = CAST(x'ff' AS TEXT), attempts = 2147483648"));
+        }
+        for &(body, set) in &rejected {
             stage(&outbox, body, &[body]).await;
             change(&db, "event", set, body).await;
         }
@@ -199,6 +204,10 @@ on_every_database! {
         let set = format!("died_at = {most}, attempts = -1, errors = 'nonsense', state = 9");
         change(&db, "dead", &set, "rejected-3").await;
         change(&db, "dead", &format!("died_at = {least}"), "rejected-2").await;
+        if db.kind() == Kind::Sqlite {
+            let set = "reason = CAST(x'ff' AS TEXT), errors = CAST(x'ff' AS TEXT), state = 32768, attempts = 2147483648";
+            change(&db, "dead", set, "rejected-1").await;
+        }
         let letters = store.dead_letters(None, 10).await.unwrap();
         assert_eq!(letters.len(), rejected.len());
         assert!(letters.iter().any(|letter| letter.attempts == i32::MAX as u32), "more than the column holds");
