@@ -9,7 +9,7 @@ use outbox_core::{MemoryPublisher, ProcessorHandle, Wake};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::Entered;
-use outbox_tests::{Kind, TestDatabase, on_every_database, postgres};
+use outbox_tests::{Kind, Role, TestDatabase, on_every_database, postgres};
 use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::task::JoinSet;
 
@@ -37,39 +37,37 @@ struct Stage {
 impl Stage {
     /// With a processor that hears nothing but `wake`, unless it polls.
     async fn new(db: TestDatabase, polls: bool) -> Self {
-        let reader = Outbox::new(db.another_pool(4).await);
+        Migrator::up(db.connection(), None).await.unwrap();
+        let reader = Outbox::new(db.another_pool_for(Role::Processor, 4).await);
         Self::with_reader(db, &reader, polls).await
     }
 
     /// With one of the writers' own outbox, which hears nothing but what that one says by itself.
     async fn of_one_outbox(db: TestDatabase) -> Self {
-        let outbox = writers(&db).await;
-        Self::with(db, outbox.clone(), |sent| outbox.processor(sent).poll_intervals(HOUR, HOUR, HOUR)).await
+        Migrator::up(db.connection(), None).await.unwrap();
+        let outbox = writers(&db, Role::Service).await;
+        Self::with(db, outbox.clone(), |sent| outbox.processor(sent).poll_intervals(HOUR, HOUR, HOUR))
     }
 
     /// With one that listens to what the database tells it, for writers of another process.
     async fn listening(db: TestDatabase) -> Self {
-        let reader = notifying(db.another_pool(4).await);
+        Migrator::up(db.connection(), None).await.unwrap();
+        let reader = notifying(db.another_pool_for(Role::Processor, 4).await);
         let stage = Self::with_reader(db, &reader, false).await;
         until_it_listens(&stage.db).await;
         stage
     }
 
     async fn with_reader(db: TestDatabase, reader: &Outbox, polls: bool) -> Self {
-        let (outbox, wake) = (writers(&db).await, Wake::new());
+        let (outbox, wake) = (writers(&db, Role::Writer).await, Wake::new());
         let processor = |sent| {
             let processor = reader.processor(sent).wake(wake.clone());
             if polls { processor } else { processor.poll_intervals(HOUR, HOUR, HOUR) }
         };
-        Self { wake: wake.clone(), ..Self::with(db, outbox, processor).await }
+        Self { wake: wake.clone(), ..Self::with(db, outbox, processor) }
     }
 
-    async fn with(
-        db: TestDatabase,
-        outbox: Outbox,
-        processor: impl FnOnce(MemoryPublisher) -> ProcessorBuilder,
-    ) -> Self {
-        Migrator::up(db.connection(), None).await.unwrap();
+    fn with(db: TestDatabase, outbox: Outbox, processor: impl FnOnce(MemoryPublisher) -> ProcessorBuilder) -> Self {
         let sent = MemoryPublisher::new();
         let processor = processor(sent.clone()).spawn().unwrap();
         let events = match db.kind() {
@@ -109,8 +107,8 @@ impl Stage {
 
 /// The outbox of all writers. On SQLite they wait for each other: in the queue of a pool better than by asking the file
 /// again and again.
-async fn writers(db: &TestDatabase) -> Outbox {
-    Outbox::new(db.another_pool(if db.kind() == Kind::Sqlite { 1 } else { 10 }).await)
+async fn writers(db: &TestDatabase, role: Role) -> Outbox {
+    Outbox::new(db.another_pool_for(role, if db.kind() == Kind::Sqlite { 1 } else { 10 }).await)
 }
 
 /// A hint, and how long it comes before the commit at least.

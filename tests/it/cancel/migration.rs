@@ -92,7 +92,8 @@ jobs! { OutboxMigrator::default();
     standard_install: |migrator, conn| <Migrator as MigratorTrait>::install(conn);
     standard_uninstall: |migrator, conn| <Migrator as MigratorTrait>::uninstall(conn);
     standard_models: |migrator, conn| <Migrator as MigratorTrait>::get_migration_models(conn);
-    standard_migrations_with_status: |migrator, conn| <Migrator as MigratorTrait>::get_migration_with_status_read_only(conn);
+    standard_migrations_with_status:
+        |migrator, conn| <Migrator as MigratorTrait>::get_migration_with_status_read_only(conn);
 }
 
 /// The migration as another migrator has it.
@@ -120,9 +121,9 @@ pub(super) async fn up_in_a_transaction(world: &World, _label: &str, n: usize) -
     let answer = drop_at(of_transaction(world, n), migrator.up(&txn)).await;
     let there = answer.is_some();
     if there {
-        txn.commit().await.unwrap()
+        txn.commit().await.unwrap();
     } else {
-        drop(txn)
+        drop(txn);
     }
     ended(world, migrator, answer, there).await
 }
@@ -146,9 +147,9 @@ pub(super) async fn down_in_a_transaction(world: &World, _label: &str, n: usize)
     let answer = drop_at(of_transaction(world, n), migrator.down(&txn)).await;
     let there = answer.is_none();
     if there {
-        drop(txn)
+        drop(txn);
     } else {
-        txn.commit().await.unwrap()
+        txn.commit().await.unwrap();
     }
     ended(world, migrator, answer, there).await
 }

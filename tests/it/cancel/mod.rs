@@ -18,7 +18,7 @@ mod world;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use outbox_tests::{TestDatabase, on_every_database};
+use outbox_tests::{Role, TestDatabase, on_every_database};
 
 use self::world::World;
 
@@ -68,7 +68,7 @@ macro_rules! cases {
 }
 
 /// By module, so that they run beside each other.
-const CASES: [&[(&str, Case)]; 6] = [
+const CASES: [&[(&str, Case)]; 7] = [
     cases! { transactions:
         begin begin_with_options begin_by_trait begin_with_options_by_trait begin_with_config
         commit commit_strict commit_of_a_savepoint rollback rollback_of_a_savepoint flush
@@ -88,7 +88,7 @@ const CASES: [&[(&str, Case)]; 6] = [
         on_a_plain_pool on_a_plain_transaction
     },
     cases! { store:
-        open lease read settle_delivered settle_dead settle_retry promote listen
+        open lease read settle_delivered settle_dead settle_retry promote
         stats pending scheduled dead_letters dead_letter parked_keys
         requeue requeue_key requeue_all delete give_up
     },
@@ -100,12 +100,14 @@ const CASES: [&[(&str, Case)]; 6] = [
         spliced_up spliced_down
     },
     cases! { processor: run_once run_until shutdown join snapshot woken },
+    cases! { store: listen },
 ];
 
-/// Every case of a module, with pools that are new and with one that has been used.
-async fn sweep(db: TestDatabase, connections: u32, module: usize) {
+/// Every case of a module, as somebody or as the owner of the tables; with pools that are new, and with one that has
+/// been used.
+async fn sweep(db: TestDatabase, connections: u32, module: usize, role: Option<Role>) {
     let mut failures = Vec::new();
-    let world = World::new(db, connections).await;
+    let world = World::new(db, connections, role).await;
     for (name, case) in CASES[module] {
         for cold in [true, false] {
             let mut world = world.with_pool().await;
@@ -136,28 +138,32 @@ async fn sweep(db: TestDatabase, connections: u32, module: usize) {
 }
 
 macro_rules! sweeps {
-    ($($name:ident: $module:literal)*) => {
+    ($($name:ident: $module:literal $role:expr;)*) => {
         on_every_database! {$(
             async fn $name(db: TestDatabase) {
-                sweep(db, 3, $module).await;
+                sweep(db, 3, $module, $role).await;
             }
         )*}
 
         /// SeaORM's default pool for SQLite.
-        mod one_connection {$(
+        mod one_connection {
+            use super::Role;
+            $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                super::sweep(outbox_tests::sqlite_default_pool().await, 1, $module).await;
+                super::sweep(outbox_tests::sqlite_default_pool().await, 1, $module, $role).await;
             }
-        )*}
+            )*
+        }
     };
 }
 
 sweeps! {
-    a_dropped_transaction_call_harms_nothing: 0
-    a_dropped_statement_harms_nothing: 1
-    a_dropped_record_harms_nothing: 2
-    a_dropped_call_of_the_store_harms_nothing: 3
-    a_dropped_migration_harms_nothing: 4
-    a_dropped_call_of_a_processor_harms_nothing: 5
+    a_dropped_transaction_call_harms_nothing: 0 Some(Role::Writer);
+    a_dropped_statement_harms_nothing: 1 Some(Role::Writer);
+    a_dropped_record_harms_nothing: 2 Some(Role::Writer);
+    a_dropped_call_of_the_store_harms_nothing: 3 None;
+    a_dropped_migration_harms_nothing: 4 None;
+    a_dropped_call_of_a_processor_harms_nothing: 5 Some(Role::Service);
+    a_dropped_listener_harms_nothing: 6 Some(Role::Service);
 }

@@ -17,6 +17,7 @@ use super::world::{World, event};
 use super::{Done, Left};
 
 const LONG: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn request(processor: Uuid) -> LeaseRequest {
     LeaseRequest {
@@ -177,7 +178,7 @@ pub(super) async fn listen(world: &World, _label: &str, n: usize) -> Done {
     if world.db.kind() == Kind::Postgres {
         let listeners =
             "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
-        eventually(LONG, || async { world.number(listeners).await == 0 }).await;
+        eventually(PATIENCE, || async { world.number(listeners).await == 0 }).await;
     }
     Done::new(answer.as_ref(), Left::Nothing, Left::Nothing)
 }

@@ -8,16 +8,17 @@ use outbox_core::testing::{Fault, FaultyPublisher};
 use outbox_core::{MemoryPublisher, Message, OnDeath, ProcessorHandle, RetryPolicy};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
-use outbox_tests::{Kind, TestDatabase, eventually, on_every_database};
+use outbox_tests::{Kind, Role, TestDatabase, eventually, on_every_database};
 use sea_orm::ConnectionTrait;
 
 use super::fixture::{Again, event};
+use crate::delivery::operator;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn outbox(db: &TestDatabase) -> Outbox {
     Migrator::up(db.connection(), None).await.unwrap();
-    Outbox::new(db.connection().clone())
+    Outbox::new(db.pool(Role::Service).await)
 }
 
 async fn stage(outbox: &Outbox, key: &str, bodies: &[&str]) -> Vec<EventId> {
@@ -83,7 +84,7 @@ on_every_database! {
         }
         let (received, processor) = start(&outbox, OnDeath::Continue);
         received.wait_for(4 * mischief.len(), DEADLINE).await.unwrap();
-        let store = outbox.store();
+        let store = operator(&db).await;
         eventually(DEADLINE, || async { store.pending(0, 1).await.unwrap().is_empty() }).await;
         for n in 0..mischief.len() {
             assert_eq!(bodies(&received, &format!("bad-{n}")), [format!("{n}-1"), format!("{n}-3")]);
@@ -119,7 +120,7 @@ on_every_database! {
                 change(&db, "event", "partition_key = CAST(x'ff' AS TEXT)", body).await;
             }
             let (_, processor) = start(&outbox, then);
-            let store = outbox.store();
+            let store = operator(&db).await;
             eventually(DEADLINE, || async { store.pending(0, 1).await.unwrap().is_empty() }).await;
             let letters = store.dead_letters(None, 10).await.unwrap();
             assert!(letters.iter().all(|letter| letter.state == DeadState::Dead), "{letters:?}");
@@ -137,7 +138,7 @@ on_every_database! {
         stage(&outbox, "good", &["1", "2"]).await;
         change(&db, "event", "headers = 'nonsense'", "b2").await;
         let (received, processor) = start(&outbox, OnDeath::ParkKey);
-        let store = outbox.store();
+        let store = operator(&db).await;
         eventually(DEADLINE, || async { store.pending(0, 1).await.unwrap().is_empty() }).await;
         assert_eq!(bodies(&received, "good"), ["1", "2"]);
         // Nothing is wrong with what was before it.
@@ -195,7 +196,7 @@ on_every_database! {
 
         let (received, processor) = start(&outbox, OnDeath::Continue);
         received.wait_for(delivered.len() + 1, DEADLINE).await.unwrap();
-        let store = outbox.store();
+        let store = operator(&db).await;
         eventually(DEADLINE, || async { store.dead_letters(None, 10).await.unwrap().len() == rejected.len() }).await;
         eventually(DEADLINE, || async { store.pending(0, 10).await.unwrap().is_empty() }).await;
         let snapshot = processor.snapshot().await.unwrap();
@@ -234,7 +235,7 @@ on_every_database! {
         assert!(messages.iter().all(|message| message.id() == twins[0].id));
         assert_eq!((bodies(&received, "a"), bodies(&received, "b")), (vec!["first".to_owned()], vec!["second".to_owned()]));
         processor.shutdown().await.unwrap();
-        assert!(outbox.store().pending(0, 1).await.unwrap().is_empty());
+        assert!(operator(&db).await.pending(0, 1).await.unwrap().is_empty());
     }
 }
 
