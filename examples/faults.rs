@@ -86,15 +86,17 @@ async fn relay(url: &str, broker: PathBuf) -> Result<()> {
     });
     let processor = outbox.processor(publisher).lease(LEASE).window(WINDOW).batch_size(WINDOW).spawn()?;
     terminate.recv().await;
-    processor.shutdown().await?;
-    Ok(())
+    // What it leaves open is repeated, so that this was no graceful stop.
+    let abandoned = processor.shutdown().await?.abandoned;
+    if abandoned == 0 { Ok(()) } else { Err(format!("{abandoned} events were left open").into()) }
 }
 
 /// One write per record, so that a process that is killed leaves no half of one.
 fn append(broker: &Path, message: &Message) -> std::io::Result<()> {
     let key = message.envelope.key.as_deref().unwrap_or_default();
     let payload = message.envelope.payload.as_deref().unwrap_or_default();
-    let line = format!("{key}\t{}\t{}\n", message.id(), String::from_utf8_lossy(payload));
+    let header = message.envelope.headers.get(ledger::HEADER).unwrap_or_default();
+    let line = format!("{key}\t{}\t{header}\t{}\n", message.id(), String::from_utf8_lossy(payload));
     std::fs::File::options().append(true).open(broker)?.write_all(line.as_bytes())
 }
 
@@ -102,15 +104,10 @@ fn append(broker: &Path, message: &Message) -> std::io::Result<()> {
 fn records(broker: &Path) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for (line, offset) in std::fs::read_to_string(broker)?.lines().zip(0..) {
-        let mut cells = line.splitn(3, '\t').map(|cell| Some(cell.as_bytes().to_vec()));
-        let (key, id, value) = (cells.next().flatten(), cells.next().flatten(), cells.next().flatten());
-        records.push(Record {
-            offset,
-            key,
-            value,
-            headers: vec![("outbox-event-id".to_owned(), id)],
-            ..Record::default()
-        });
+        let mut cells = line.splitn(4, '\t').map(|cell| cell.as_bytes().to_vec());
+        let (key, id) = (cells.next(), cells.next());
+        let headers = vec![("outbox-event-id".to_owned(), id), (ledger::HEADER.to_owned(), cells.next())];
+        records.push(Record { offset, key, headers, value: cells.next(), ..Record::default() });
     }
     Ok(records)
 }

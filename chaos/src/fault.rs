@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     CutAfter { link: Link, bytes: u64 },
     /// A connection is reset at COMMIT, before or after the database heard it.
     CutCommit { link: Link, heard: bool },
+    /// The database never hears a COMMIT of a processor, whose connection says nothing any more.
+    SwallowCommit { place: usize },
     /// A response to a Produce request, counted from now, is swallowed.
     DropProduceResponse { place: usize, nth: u32 },
     /// A transaction that has nothing to do with the outbox keeps the database from cleaning up.
@@ -59,7 +61,7 @@ pub(crate) enum Fault {
 }
 
 /// The names of the kinds of faults.
-pub(crate) const KINDS: [&str; 18] = [
+pub(crate) const KINDS: [&str; 19] = [
     "kill a processor",
     "pause a processor",
     "replace a processor",
@@ -71,6 +73,7 @@ pub(crate) const KINDS: [&str; 18] = [
     "latency",
     "cut in a message",
     "cut at commit",
+    "swallowed commit",
     "lost produce response",
     "pinned vacuum",
     "stalled writer",
@@ -80,11 +83,19 @@ pub(crate) const KINDS: [&str; 18] = [
     "clock of the database",
 ];
 
+/// What happens to the database's server alone, or on the way to it.
+pub(crate) const OF_A_SERVER: [&str; 4] =
+    ["crash the database", "cut at commit", "swallowed commit", "clock of the database"];
+
 /// Whether faults of a kind can happen to this database. SQLite is a file: no server, and nothing on the way to it. Clocks
 /// are moved on Linux alone.
 pub(crate) fn suits(kind: &str, database: Kind) -> bool {
-    let is_there =
-        database != Kind::Sqlite || !matches!(kind, "crash the database" | "cut at commit" | "clock of the database");
+    let is_there = match database {
+        Kind::Postgres => true,
+        // It would keep the locks of such a transaction until the connection is reset.
+        Kind::MariaDb => kind != "swallowed commit",
+        Kind::Sqlite => !OF_A_SERVER.contains(&kind),
+    };
     is_there && (cfg!(target_os = "linux") || !kind.starts_with("clock of"))
 }
 
@@ -103,6 +114,7 @@ impl Fault {
             Self::Slow { .. } => "latency",
             Self::CutAfter { .. } => "cut in a message",
             Self::CutCommit { .. } => "cut at commit",
+            Self::SwallowCommit { .. } => "swallowed commit",
             Self::DropProduceResponse { .. } => "lost produce response",
             Self::PinVacuum { .. } => "pinned vacuum",
             Self::StallWriter { .. } => "stalled writer",
@@ -136,6 +148,7 @@ impl Fault {
             | Self::Slow { link, .. }
             | Self::CutAfter { link, .. }
             | Self::CutCommit { link, .. } => Some(link),
+            Self::SwallowCommit { place } => Some(Link::Database(place)),
             Self::DropProduceResponse { place, .. } => Some(Link::Kafka(place)),
             _ => None,
         }

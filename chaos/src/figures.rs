@@ -15,7 +15,7 @@ pub(crate) struct Figures {
     pub(crate) pauses: u64,
     pub(crate) databases: u64,
     pub(crate) brokers: u64,
-    /// Faults on the way between two processes, other than at COMMIT.
+    /// Faults on the way between two processes, other than connections that are reset at COMMIT.
     pub(crate) proxy: u64,
     /// Connections that were reset at COMMIT, of writers and of processors.
     pub(crate) commits: u64,
@@ -24,8 +24,16 @@ pub(crate) struct Figures {
 }
 
 /// Kinds of faults on the way between two processes, which together are one figure.
-const ON_THE_WAY: [&str; 7] =
-    ["reset", "black hole", "one way", "latency", "cut in a message", "lost produce response", "silent connections"];
+const ON_THE_WAY: [&str; 8] = [
+    "reset",
+    "black hole",
+    "one way",
+    "latency",
+    "cut in a message",
+    "swallowed commit",
+    "lost produce response",
+    "silent connections",
+];
 
 impl Figures {
     /// As much as some minutes allow.

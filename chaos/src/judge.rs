@@ -44,6 +44,8 @@ pub(crate) struct Verdict {
     pub(crate) unexplained: Vec<i64>,
     pub(crate) repeats_allowed: u64,
     pub(crate) repeats_after: BTreeMap<&'static str, usize>,
+    /// Producers that lost track of the broker after it had crashed, and repeats that nothing else explains.
+    pub(crate) over_crashed_brokers: (usize, usize),
     pub(crate) complaints: Vec<String>,
 }
 
@@ -116,6 +118,14 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     verdict.repeats = repeats::repeats(records);
     verdict.repeats_allowed = causes.iter().map(|cause| cause.at_most).sum();
     verdict.unexplained = repeats::unexplained(&verdict.repeats, &causes);
+    let (mut other, mut over) = (said, 0);
+    other.failed_producers.retain(|failure| {
+        let is_over_one = reasons::of_a_crashed_broker(failure, happened);
+        over += usize::from(is_over_one);
+        !is_over_one
+    });
+    let without = repeats::unexplained(&verdict.repeats, &repeats::causes(happened, &other, records));
+    verdict.over_crashed_brokers = (over, without.len() - verdict.unexplained.len());
     for kind in repeats::attributed(&verdict.repeats, happened) {
         *verdict.repeats_after.entry(kind).or_default() += 1;
     }
@@ -135,7 +145,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::fault::{Fault, Link};
     use crate::history::Past;
-    use crate::logs::Line;
+    use crate::logs::{Failure, Line, Reason};
     use crate::repeats::Cause;
 
     pub(crate) fn evidence() -> Evidence {
@@ -146,7 +156,12 @@ pub(crate) mod tests {
             offset,
             key: Some(entry.key.clone().into_bytes()),
             value: Some(ledger::payload(&entry.key, entry.version).into_bytes()),
-            headers: vec![("outbox-event-id".to_owned(), Some(entry.event.to_string().into_bytes()))],
+            headers: [
+                ("outbox-event-id", entry.event.to_string()),
+                (ledger::HEADER, ledger::entry_header(&entry.key, entry.version)),
+            ]
+            .map(|(name, value)| (name.to_owned(), Some(value.into_bytes())))
+            .into(),
             timestamp: Some(1_000 * offset),
         };
         let claims = ledger.iter().map(|entry| (entry.event, Claim::Committed)).collect();
@@ -225,6 +240,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_a_crashed_broker_costs_is_counted() {
+        let mut evidence = evidence();
+        evidence.records.push(Record { offset: 3, timestamp: Some(9_000), ..evidence.records[2].clone() });
+        let failure = Failure { solo: false, reason: Reason::LostTrack };
+        evidence.said.failed_producers.push((Line { at: 8_000, place: 0 }, failure));
+        evidence.happened.faults.push(Past { fault: Fault::CrashKafka, from: 3_000, to: 7_500, struck: true });
+        let verdict = judge(&evidence);
+        assert!(verdict.holds() && verdict.over_crashed_brokers == (1, 1), "{verdict:?}");
+        // What something else explains too is not its cost.
+        evidence.happened.kills.push(8_000);
+        assert_eq!(judge(&evidence).over_crashed_brokers, (1, 0));
+    }
+
+    #[test]
     fn a_run_in_which_nothing_was_written_shows_nothing() {
         let mut evidence = evidence();
         evidence.claims.commits = vec![2, 1];
@@ -233,6 +262,26 @@ pub(crate) mod tests {
         assert_eq!(judge(&evidence).complaints, ["writer 1 got 0 transactions committed in the whole run"]);
         let nothing = Evidence { ledger: Vec::new(), records: Vec::new(), claims: Claims::default(), ..evidence };
         assert_eq!(judge(&nothing).complaints.len(), 1);
+    }
+
+    /// Whichever records come again: without a cause each of them is found, and after a kill none is.
+    #[test]
+    fn repeats_of_random_histories_are_found_unless_something_caused_them() {
+        for seed in 0..1_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut evidence = evidence();
+            let end = 1_000 * evidence.records.len() as i64;
+            let repeats = random.usize(1..4);
+            for offset in 0..repeats {
+                let (offset, at) = (evidence.records.len() as i64, end + 1_000 * (offset as i64 + 1));
+                let record = random.choice(evidence.records.iter().take(3)).unwrap().clone();
+                evidence.records.push(Record { offset, timestamp: Some(at), ..record });
+            }
+            let verdict = judge(&evidence);
+            assert_eq!((verdict.unexplained.len(), verdict.holds()), (repeats, false), "seed {seed}");
+            evidence.happened.kills.push(end);
+            assert!(judge(&evidence).holds(), "seed {seed}");
+        }
     }
 
     /// The promise has no repeat after a graceful stop, a hand-over or a restart of the broker, and none after any fault

@@ -108,6 +108,7 @@ async fn on_the_way(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
         Fault::CutAfter { bytes, .. } => proxy.cut_after(bytes).within(TRAP).await,
         Fault::CutCommit { heard: true, .. } => proxy.set(Trap::CutAfterCommit).within(TRAP).await,
         Fault::CutCommit { heard: false, .. } => proxy.set(Trap::CutBeforeCommit).within(TRAP).await,
+        Fault::SwallowCommit { .. } => proxy.set(Trap::SwallowCommit).within(TRAP).await,
         Fault::DropProduceResponse { nth, .. } => proxy.set(Trap::DropProduceResponse(nth)).within(TRAP).await,
         _ => bail!("not on a way: {fault}"),
     })

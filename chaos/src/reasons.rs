@@ -74,7 +74,7 @@ fn leases(line: &Line, within: i64, said: &Said, happened: &Happened) -> bool {
     let costs = |past: &Past| {
         let to = match past.fault {
             Fault::Pause { .. } | Fault::CrashDatabase | Fault::MoveDatabasesClock { .. } => past.to,
-            Fault::Silence { link: Link::Database(_) } => past.to + SILENT,
+            Fault::Silence { link: Link::Database(_) } | Fault::SwallowCommit { .. } => past.to + SILENT,
             fault if matches!(fault.link(), Some(Link::Database(_))) => past.to,
             _ => return false,
         };
@@ -88,6 +88,12 @@ fn leases(line: &Line, within: i64, said: &Said, happened: &Happened) -> bool {
 fn broker(line: &Line, within: i64, happened: &Happened) -> bool {
     let on_the_way = happened.faults.iter().filter(|past| on_the_way_to_the_broker(past.fault, line.place));
     on_the_way.into_iter().any(|past| is_recent(past.from, past.to, line.at, within))
+}
+
+/// Whether a producer may have lost track of the broker because that crashed.
+pub(crate) fn of_a_crashed_broker((line, failure): &(Line, Failure), happened: &Happened) -> bool {
+    let mut crashes = happened.faults.iter().filter(|past| past.fault == Fault::CrashKafka);
+    failure.reason == Reason::LostTrack && crashes.any(|past| is_recent(past.from, past.to, line.at, UNANSWERED))
 }
 
 fn on_the_way_to_the_broker(fault: Fault, place: usize) -> bool {

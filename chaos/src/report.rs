@@ -46,7 +46,10 @@ pub(crate) struct Report {
     pub(crate) repeats_allowed: u64,
     /// When they came, in milliseconds since 1970.
     pub(crate) repeats_unexplained: Vec<i64>,
-    /// How many events were pending when the last fault was over.
+    /// Producers that lost track of Kafka after it had crashed, and repeats that nothing else explains.
+    #[serde(default)]
+    pub(crate) over_crashed_brokers: (usize, usize),
+    /// How many events were pending when the writers had stopped.
     pub(crate) backlog: i64,
     pub(crate) drained_after_seconds: Option<f32>,
     pub(crate) drain_limit_seconds: f32,
@@ -134,6 +137,7 @@ impl Report {
             repeats: verdict.repeats.len(),
             repeats_allowed: verdict.repeats_allowed,
             repeats_unexplained: verdict.unexplained.clone(),
+            over_crashed_brokers: verdict.over_crashed_brokers,
             backlog: setup.backlog,
             drained_after_seconds: verdict.drained.map(|time| time.as_secs_f32()),
             drain_limit_seconds: setup.drain_limit.as_secs_f32(),
@@ -184,6 +188,8 @@ impl fmt::Display for Report {
         for line in self.faults.iter().filter(|line| line.times + line.repeats_after > 0) {
             writeln!(f, "{:<24}{:>7}{:>15}", line.fault, line.times, line.repeats_after)?;
         }
+        let (producers, repeats) = self.over_crashed_brokers;
+        writeln!(f, "producers failed over a crash of Kafka: {producers}, with {repeats} repeats of theirs alone")?;
         let drained = self.drained_after_seconds.map_or("never".to_owned(), |time| format!("{time:.1} s"));
         writeln!(
             f,
@@ -211,7 +217,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:<12}{} events pending after the last fault, drained {drained} later, of {:.0} s",
+            "{:<12}{} events pending when the writers stopped, none {drained} after the last fault, of {:.0} s",
             "liveness", self.backlog, self.drain_limit_seconds
         )?;
         for complaint in &self.complaints {

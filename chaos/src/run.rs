@@ -46,11 +46,12 @@ pub(crate) async fn watch(
     };
     nemesis::carry_out(&stage, plan, is_enough, |line| println!("{line}")).await;
     stage.heal();
+    let healed = Instant::now();
     let claims = workload.stop(&stage.history).await?;
     let lasted = began.elapsed();
 
     let backlog = pending(&stage).await.unwrap_or_default();
-    let drained = drain(&stage, options.drain).await;
+    let drained = drain(&stage, healed, options.drain).await;
     for place in 0..processors {
         let process = stage.place(place).await.take().context("a place without a processor")?;
         if let Err(error) = stage.stop(process).await {
@@ -72,16 +73,16 @@ pub(crate) async fn watch(
     Ok((setup, evidence))
 }
 
-/// Waits until nothing is pending, and says how long that took.
-async fn drain(stage: &Stage, limit: Duration) -> Option<Duration> {
-    let began = Instant::now();
-    while began.elapsed() < limit {
-        if pending(stage).await == Ok(0) {
-            return Some(began.elapsed());
+/// Waits until nothing is pending, and says how long after the last fault that was, if it was in time.
+async fn drain(stage: &Stage, healed: Instant, limit: Duration) -> Option<Duration> {
+    loop {
+        let nothing = pending(stage).await == Ok(0);
+        let took = healed.elapsed();
+        if nothing || took > limit {
+            return (took <= limit).then_some(took);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    None
 }
 
 async fn pending(stage: &Stage) -> Result<i64, sea_orm::DbErr> {

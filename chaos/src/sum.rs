@@ -98,6 +98,8 @@ impl fmt::Display for Sum {
         self.count(f, "repeats", |report| report.repeats as u64)?;
         self.count(f, "repeats that their causes allow", |report| report.repeats_allowed)?;
         self.count(f, "**repeats without a cause**", |report| report.repeats_unexplained.len() as u64)?;
+        self.count(f, "producers that failed over a crash of Kafka", |report| report.over_crashed_brokers.0 as u64)?;
+        self.count(f, "repeats that nothing else explains", |report| report.over_crashed_brokers.1 as u64)?;
         self.row(f, "pending after the last fault, at most", |reports| {
             let times = reports.iter().map(|report| report.drained_after_seconds);
             let longest = times.reduce(|one, other| Some(one?.max(other?)));

@@ -1,10 +1,12 @@
 //! Whether the suite finds mistakes: it is run with processors that make them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::broken::Broken;
 use crate::cli::Options;
+use crate::fault::KINDS;
 use crate::judge::judge;
 use crate::report::Report;
 use crate::run;
@@ -12,10 +14,13 @@ use crate::stage::Servers;
 
 /// Runs after which a mistake counts as not found: it takes the right moment to bring it to light.
 const ATTEMPTS: u64 = 3;
+/// What the run without a mistake is called.
+const CONTROL: &str = "none";
 /// How long the rest may take: most mistakes leave one for ever.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Puts one mistake after the other to the test, on the same servers. Says whether all were found.
+/// Puts one mistake after the other to the test, on the same servers, and processors that make none. Says whether all
+/// were found, and nothing where there is none.
 pub(crate) async fn run(which: &[Broken], options: &Options) -> anyhow::Result<bool> {
     let servers = Arc::new(Servers::launch(options.database).await?);
     let (folder, mut lines) = (run::logs_folder(options)?, Vec::new());
@@ -39,10 +44,34 @@ pub(crate) async fn run(which: &[Broken], options: &Options) -> anyhow::Result<b
         }
         lines.push((broken.name(), found, trial.shows, began.elapsed()));
     }
+    let wrongly = control(which, options, &servers, &folder).await?;
     println!();
     for (name, found, shows, took) in &lines {
         let word = found.map_or("NOT CAUGHT, which would be".to_owned(), |seed| format!("caught with seed {seed}:"));
         println!("{name:<18}{word} {shows} ({:.0} s)", took.as_secs_f32());
     }
-    Ok(lines.iter().all(|(_, found, ..)| found.is_some()))
+    let word = wrongly.map_or("caught with nothing, as it should be".to_owned(), |name| format!("CAUGHT as {name}"));
+    println!("{CONTROL:<18}{word}");
+    Ok(lines.iter().all(|(_, found, ..)| found.is_some()) && wrongly.is_none())
+}
+
+/// The same faults, all together, with processors that make no mistake. Returns a mistake that they seem to make: a trial
+/// that finds one here would find it anywhere.
+async fn control(
+    which: &[Broken],
+    options: &Options,
+    servers: &Arc<Servers>,
+    folder: &Path,
+) -> anyhow::Result<Option<&'static str>> {
+    println!("\n== {CONTROL}");
+    let of_trials: Vec<_> = which.iter().flat_map(|broken| broken.trial().kinds).collect();
+    let kinds = KINDS.into_iter().filter(|kind| of_trials.contains(&kind)).collect();
+    let options = Options { kinds, least: None, logs: Some(folder.join("control")), ..options.clone() };
+    let (setup, evidence) = run::watch(&options, servers, None).await?;
+    let verdict = judge(&evidence);
+    let seen = which.iter().find(|broken| (broken.trial().is_found)(&verdict));
+    if seen.is_some() {
+        println!("{}", Report::new(&setup, &evidence, &verdict));
+    }
+    Ok(seen.map(|broken| broken.name()))
 }

@@ -4,14 +4,14 @@ use outbox_core::Headers;
 
 use crate::pieces::Pieces;
 
-pub(crate) const SEEDS: &[&str] = &[
-    "tenant-id\nt1\nuser-id\n7",
-    "Name\na\nname\nb",
-    "outbox-x\n1\ncontent-type\nx",
-    "a b\n\nx\r\n: y\n\u{0}",
-    "[[\"a\",\"b\"],[\"a\",\"c\"]]",
-    "[[\"\\u0000\",\"\\ud83e\\udd80\"]]",
-    "[[[[[[[[]]]]]]]]",
+pub(crate) const SEEDS: &[&[u8]] = &[
+    b"tenant-id\nt1\nuser-id\n7",
+    b"Name\na\nname\nb",
+    b"outbox-x\n1\ncontent-type\nx",
+    b"a b\n\nx\r\n: y\n\0",
+    b"[[\"a\",\"b\"],[\"a\",\"c\"]]",
+    b"[[\"\\u0000\",\"\\ud83e\\udd80\"]]",
+    b"[[[[[[[[]]]]]]]]",
 ];
 
 pub(crate) fn run(data: &[u8]) {

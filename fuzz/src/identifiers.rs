@@ -5,14 +5,14 @@ use sea_orm::DbBackend;
 
 use crate::pieces::Pieces;
 
-pub(crate) const SEEDS: &[&str] = &[
-    "outbox",
-    "shop\nbilling",
-    "Select\nPUBLIC",
-    "a\";--\nb`",
-    "sqlite_x",
-    "\u{0}",
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+pub(crate) const SEEDS: &[&[u8]] = &[
+    b"outbox",
+    b"shop\nbilling",
+    b"Select\nPUBLIC",
+    b"a\";--\nb`",
+    b"sqlite_x",
+    b"\0",
+    b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 ];
 
 pub(crate) fn run(data: &[u8]) {

@@ -31,6 +31,8 @@ mod name;
 #[path = "../../outbox-derive/src/text.rs"]
 mod text;
 
+pub use configuration::{is_of_kafka, variables};
+
 /// A target: what it is called, what it does with an input, and inputs to begin with.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
@@ -39,7 +41,7 @@ pub struct Target {
     /// Panics when a promise is broken.
     pub run: fn(&[u8]),
     /// Good and bad ones.
-    pub seeds: &'static [&'static str],
+    pub seeds: &'static [&'static [u8]],
 }
 
 /// All of them.

@@ -5,13 +5,13 @@ use quote::quote;
 use crate::derive::derive;
 use crate::pieces::Pieces;
 
-pub(crate) const SEEDS: &[&str] = &[
-    "aggregate = \"order\", topic = \"orders\"\nversion = 2\naggregate_id",
-    "aggregate = \"order\", topic = \"orders\", unordered, rename_all = \"snake_case\"\nevent_type = \"a.b\"\nheader = \"x\"",
-    "aggregate(\"x\"), topic = 1, aggregate_id = \"id\"\nversion = 99999999999999\naggregate_version",
-    "crate = \"a::b\", partition_key\npartition_key\npartition_key, header(\"y\")",
-    "\"\"\nversion = -1\nheader = \"content-type\"",
-    "aggregate = \"\\u{1F980}\", topic = \"..\"\n#\n,,",
+pub(crate) const SEEDS: &[&[u8]] = &[
+    b"aggregate = \"order\", topic = \"orders\"\nversion = 2\naggregate_id",
+    b"aggregate = \"order\", topic = \"orders\", unordered, rename_all = \"snake_case\"\nevent_type = \"a.b\"\nheader = \"x\"",
+    b"aggregate(\"x\"), topic = 1, aggregate_id = \"id\"\nversion = 99999999999999\naggregate_version",
+    b"crate = \"a::b\", partition_key\npartition_key\npartition_key, header(\"y\")",
+    b"\"\"\nversion = -1\nheader = \"content-type\"",
+    b"aggregate = \"\\u{1F980}\", topic = \"..\"\n#\n,,",
 ];
 
 /// Nesting costs the parser stack, as it does the compiler's own.

@@ -1,9 +1,10 @@
 //! Every target for a moment: on its seeds, and on what comes of changing them.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use outbox_sea_orm_fuzz::{TARGETS, Target};
+use outbox_sea_orm_fuzz::{TARGETS, Target, is_of_kafka, variables};
 
 const MOMENT: Duration = Duration::from_secs(2);
 /// What texts of these kinds are made of.
@@ -28,7 +29,7 @@ const WORDS: [&str; 16] = [
 
 fn for_a_moment(name: &str) {
     let target: &Target = TARGETS.iter().find(|target| target.name == name).unwrap();
-    let mut inputs: Vec<Vec<u8>> = target.seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect();
+    let mut inputs: Vec<Vec<u8>> = target.seeds.iter().map(|seed| seed.to_vec()).collect();
     inputs.push(Vec::new());
     inputs.iter().for_each(|input| (target.run)(input));
     let mut random = fastrand::Rng::with_seed(7);
@@ -78,3 +79,17 @@ macro_rules! targets {
 }
 
 targets! { identifiers headers rows configuration derive }
+
+/// A seed that sets nothing shows nothing.
+#[test]
+fn configuration_begins_with_every_variable_and_no_other() {
+    let target = TARGETS.iter().find(|target| target.name == "configuration").unwrap();
+    let lines = target.seeds.iter().flat_map(|seed| std::str::from_utf8(seed).unwrap().lines());
+    let names: BTreeSet<String> = lines.map(|line| line.split_once('=').unwrap().0.to_owned()).collect();
+    let (of_kafka, others): (BTreeSet<_>, BTreeSet<_>) =
+        names.into_iter().partition(|name| name.starts_with("OUTBOX_KAFKA_"));
+    assert_eq!(others, variables());
+    let unknown: Vec<_> = of_kafka.iter().filter(|name| !is_of_kafka(name)).collect();
+    assert!(of_kafka.len() > 10 && unknown.is_empty(), "{unknown:?}");
+    assert!(!is_of_kafka("OUTBOX_KAFKA_NO_SUCH_SETTING"));
+}

@@ -2,7 +2,7 @@
 //!
 //! It is what the library's own fault suite is made of; use what you need of it:
 //!
-//! - a [`Proxy`] stands between a program and its database or Kafka, and does what networks do: it resets, swallows,
+//! - a [`Proxy`] stands between a program and its database or broker, and does what networks do: it resets, swallows,
 //!   delays, cuts in the middle of a message and at COMMIT;
 //! - a [`ledger`] is a table of what was committed, written in the same transactions as the events, so that it knows
 //!   the truth whatever happens to a writer;
@@ -46,7 +46,16 @@
 //! ```
 //!
 //! A whole program that does this to itself is `examples/faults.rs` in the library's repository.
+//!
+//! # Limits
+//!
+//! - `Processes` needs Unix. Elsewhere, and for containers, implement [`Service`].
+//! - Proxies listen on `127.0.0.1`, and understand neither databases nor Kafka in TLS ([`Protocol`]).
+//! - Everything needs a Tokio runtime with I/O and time, and stops with it.
+//! - The checker holds all entries and records in memory.
+//! - One ledger, one database and one topic per run: what an earlier run left would count as invented.
 
+mod history;
 pub mod ledger;
 mod nemesis;
 #[cfg(unix)]
@@ -54,12 +63,16 @@ mod processes;
 mod proxy;
 mod record;
 mod schedule;
+mod service;
+mod trouble;
 mod verdict;
 
-pub use nemesis::{Failure, History, Nemesis, Past, Service};
+pub use history::{History, Past};
+pub use nemesis::Nemesis;
 #[cfg(unix)]
 pub use processes::Processes;
 pub use proxy::{Armed, Direction, Protocol, Proxy, Spell, Trap};
 pub use record::Record;
 pub use schedule::{Period, carry_out, schedule};
+pub use service::{Failure, Service, Stopped};
 pub use verdict::Verdict;

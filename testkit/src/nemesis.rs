@@ -1,100 +1,67 @@
-//! What happens to a service.
+//! Does things to a service.
 
-use std::error::Error;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use fastrand::Rng;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
-use crate::proxy::{Direction, Protocol, Proxy, Trap};
+use crate::history::{History, Past, now};
+use crate::proxy::{Protocol, Proxy};
 use crate::schedule::{carry_out, schedule};
+use crate::service::{Failure, Service, Stopped};
+use crate::trouble::Trouble;
 
 /// How long a process that was started is left alone.
 const READY: Duration = Duration::from_secs(1);
 
-/// Why something could not be done to a service.
-pub type Failure = Box<dyn Error + Send + Sync>;
-
-/// A service whose processors run in several places. [`Processes`](crate::Processes) is one of processes of the
-/// operating system; implement it yourself for containers or machines.
-///
-/// Nothing is done to a place while something else is being done to it.
-#[async_trait]
-pub trait Service: Send + Sync + 'static {
-    /// How many places there are, from 0 on.
-    fn places(&self) -> usize;
-
-    /// Starts a process in a place that has none.
-    async fn start(&self, place: usize) -> Result<(), Failure>;
-
-    /// Ends the process in a place without a chance to do anything, and returns when it is gone.
-    async fn kill(&self, place: usize) -> Result<(), Failure>;
-
-    /// Makes the process in a place stand still, as a virtual machine that is moved.
-    async fn pause(&self, place: usize) -> Result<(), Failure>;
-
-    /// Lets it go on as if nothing had been.
-    async fn resume(&self, place: usize) -> Result<(), Failure>;
-
-    /// Asks the process in a place to stop, and returns when it has. It is a failure if it does not, or ends badly.
-    async fn stop(&self, place: usize) -> Result<(), Failure>;
-}
-
-type Own = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
+type Happen = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
 
 /// Does to a service what happens in production, by a schedule that a seed decides.
 ///
 /// It kills processes and starts others in their places, pauses them for longer than their leases, replaces them as a
-/// rolling deploy does, and troubles the ways on which [proxies](Proxy) stand. What is beyond that, such as restarting a
-/// server, is a [`fault`](Self::fault) of yours.
+/// rolling deploy does, and troubles the ways on which [proxies](Proxy) stand. What is beyond that, such as restarting
+/// a server, is a [`fault`](Self::fault) of yours.
 pub struct Nemesis<S> {
     service: S,
     /// What happens in a place happens one after the other.
     places: Vec<tokio::sync::Mutex<()>>,
     pause: Duration,
-    ways: Vec<(String, Proxy)>,
-    own: Vec<(String, Own)>,
+    ways: Vec<Way>,
+    own: Vec<Own>,
 }
 
-/// What happened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History {
-    /// In the order of their beginnings. What happened to nobody is not among them: a way without a connection was
-    /// troubled, or nobody went into a trap.
-    pub faults: Vec<Past>,
-    /// What a service must never do: end by itself, or not stop when asked to. Also why a way was troubled for nothing:
-    /// nobody ever came to its proxy, or clients go [past](Proxy::bypassed) it.
-    pub complaints: Vec<String>,
+/// A way between the service and a server.
+struct Way {
+    name: String,
+    proxy: Proxy,
+    /// Who takes it.
+    places: BTreeSet<usize>,
 }
 
-/// A fault that is over. Times are milliseconds since 1970, as in Kafka's records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Past {
-    /// In words.
-    pub fault: String,
-    /// Whether repeats may follow: after a kill or a pause, after trouble on the way to a database, and after faults of
-    /// your own.
-    pub can_repeat: bool,
-    /// When it began.
-    pub from: i64,
-    /// When it was healed.
-    pub to: i64,
-}
-
-impl History {
-    /// How many faults may each cost as many repeats as a processor has published and not settled.
-    #[must_use]
-    pub fn causes_of_repeats(&self) -> usize {
-        self.faults.iter().filter(|past| past.can_repeat).count()
+impl Way {
+    /// How many places may lose their leases when so many connections are troubled. Leases are kept in the database.
+    fn windows(&self, touched: usize) -> usize {
+        match self.proxy.protocol() {
+            Protocol::Database => touched.min(self.places.len()),
+            Protocol::Kafka | Protocol::Broker => 0,
+        }
     }
 }
 
-/// A kind of fault, and whom it strikes.
+/// A fault of the user's.
+struct Own {
+    name: String,
+    happen: Happen,
+    /// Whom it may strike.
+    places: BTreeSet<usize>,
+}
+
+/// A kind of fault.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Kill,
@@ -108,22 +75,12 @@ enum Kind {
 
 /// A fault with all its chances drawn.
 #[derive(Debug, Clone, Copy)]
-struct Fault {
-    kind: Kind,
-    place: usize,
-    trouble: Trouble,
-    length: Duration,
-}
-
-/// What happens on a way.
-#[derive(Debug, Clone, Copy)]
-enum Trouble {
-    Reset,
-    BlackHole,
-    OneWay(Direction),
-    Slow(Duration),
-    CutAfter(u64),
-    Trap(Trap),
+enum Fault {
+    Kill { place: usize, absent: Duration },
+    Pause { place: usize },
+    Replace { place: usize },
+    Way { way: usize, trouble: Trouble, length: Duration },
+    Own { own: usize },
 }
 
 impl<S: Service> Nemesis<S> {
@@ -142,21 +99,47 @@ impl<S: Service> Nemesis<S> {
         self
     }
 
-    /// A way that is troubled too. `name` is for people.
+    /// A way that is troubled too, and that the processes in all places take. `name` is for people.
     #[must_use]
-    pub fn way(mut self, name: impl Into<String>, proxy: &Proxy) -> Self {
-        self.ways.push((name.into(), proxy.clone()));
+    pub fn way(self, name: impl Into<String>, proxy: &Proxy) -> Self {
+        let places = 0..self.places.len();
+        self.way_of(name, proxy, places)
+    }
+
+    /// A way that only the processes in these places take, or none of them but the writers: others repeat nothing
+    /// because of what happens there.
+    #[must_use]
+    pub fn way_of(mut self, name: impl Into<String>, proxy: &Proxy, places: impl IntoIterator<Item = usize>) -> Self {
+        let places = places.into_iter().collect();
+        self.ways.push(Way { name: name.into(), proxy: proxy.clone(), places });
         self
     }
 
-    /// A fault of your own, from its beginning to its healing: restart a server, say. It counts as one that can cost
-    /// repeats. `name` is for people.
+    /// A fault of your own, from its beginning to its healing: restart the database's server, say. The processes in all
+    /// places may lose their leases by it, or die. `name` is for people.
     #[must_use]
-    pub fn fault<Healed>(mut self, name: impl Into<String>, happen: impl Fn() -> Healed + Send + Sync + 'static) -> Self
+    pub fn fault<Healed>(self, name: impl Into<String>, happen: impl Fn() -> Healed + Send + Sync + 'static) -> Self
     where
         Healed: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        self.own.push((name.into(), Arc::new(move || Box::pin(happen()))));
+        let places = 0..self.places.len();
+        self.fault_of(name, places, happen)
+    }
+
+    /// A fault of your own by which only the processes in these places may lose their leases, or die; or none of them,
+    /// as when the broker is restarted.
+    #[must_use]
+    pub fn fault_of<Healed>(
+        mut self,
+        name: impl Into<String>,
+        places: impl IntoIterator<Item = usize>,
+        happen: impl Fn() -> Healed + Send + Sync + 'static,
+    ) -> Self
+    where
+        Healed: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let happen: Happen = Arc::new(move || Box::pin(happen()));
+        self.own.push(Own { name: name.into(), happen, places: places.into_iter().collect() });
         self
     }
 
@@ -170,10 +153,35 @@ impl<S: Service> Nemesis<S> {
     ///
     /// # Errors
     ///
-    /// What the service says.
+    /// What the service says, of each place.
     pub async fn start(&self) -> Result<(), Failure> {
-        let started = (0..self.places.len()).map(|place| self.start_in(place));
-        try_join_all(started).await.map(drop)
+        self.everywhere(|place| self.start_in(place)).await
+    }
+
+    /// Asks the processes in all places to stop, and returns when they have.
+    ///
+    /// # Errors
+    ///
+    /// What the service says, of each place; the others have stopped. How it ended in time is no error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves processes that were asked to stop; they may be asked again.
+    pub async fn stop(&self) -> Result<(), Failure> {
+        self.everywhere(async |place| self.service.stop(place).await.map(drop)).await
+    }
+
+    async fn everywhere<Done>(&self, act: impl Fn(usize) -> Done) -> Result<(), Failure>
+    where
+        Done: Future<Output = Result<(), Failure>>,
+    {
+        let act = &act;
+        let acts = self.places.iter().enumerate().map(|(place, alone)| async move {
+            let _alone = alone.lock().await;
+            act(place).await.err().map(|error| format!("process {place}: {error}"))
+        });
+        let failures: Vec<String> = join_all(acts).await.into_iter().flatten().collect();
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("; ").into()) }
     }
 
     async fn start_in(&self, place: usize) -> Result<(), Failure> {
@@ -182,24 +190,16 @@ impl<S: Service> Nemesis<S> {
         Ok(())
     }
 
-    /// Asks the processes in all places to stop, and returns when they have.
+    /// Lets things happen for at least so long, and returns when all is healed and every place has a process again: up to
+    /// 10 s later, or as much later as pauses, stops and faults of your own take. The same seed lets the same things
+    /// happen; how the service fares is its own affair.
     ///
-    /// # Errors
-    ///
-    /// What the service says.
-    pub async fn stop(&self) -> Result<(), Failure> {
-        for place in 0..self.places.len() {
-            self.service.stop(place).await?;
-        }
-        Ok(())
-    }
-
-    /// Lets things happen for at least so long, and returns when all is healed and every place has a process again. The
-    /// same seed lets the same things happen; how the service fares is its own affair.
+    /// About a quarter of the time is [quiet](crate::schedule), so less than a minute may pass without much.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it leaves what is under way unhealed.
+    /// Dropping it leaves what is under way unhealed: places without a process, processes that stand still, traps. So
+    /// does a panic in a fault of your own.
     pub async fn torment(&self, seed: u64, length: Duration) -> History {
         let mut kinds = Vec::new();
         if !self.places.is_empty() {
@@ -214,118 +214,121 @@ impl<S: Service> Nemesis<S> {
             |passed| passed >= length,
             async |fault| {
                 let from = now();
-                let result = self.happen(fault).await;
-                if matches!(result, Ok(false)) {
-                    return;
-                }
-                let past = Past { fault: self.describe(fault), can_repeat: self.can_repeat(fault), from, to: now() };
+                let Some((windows, result)) = self.happen(fault).await else { return };
+                let past = Past { fault: self.describe(fault), windows, from, to: now() };
                 let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
                 history.complaints.extend(result.err().map(|error| format!("{}: {error}", past.fault)));
                 history.faults.push(past);
             },
         )
         .await;
-        self.ways.iter().for_each(|(_, proxy)| proxy.heal());
+        self.ways.iter().for_each(|way| way.proxy.heal());
         let mut history = history.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let bypassed = self.ways.iter().filter_map(|(name, proxy)| Some((name, proxy.bypassed()?)));
-        history.complaints.extend(bypassed.map(|(name, why)| format!("on the way to {name}: {why}")));
+        history.complaints.extend(self.misuse());
         history.faults.sort_by_key(|past| past.from);
         history
     }
 
+    /// Why what happened did not happen to whom it was meant for.
+    fn misuse(&self) -> impl Iterator<Item = String> {
+        let bypassed =
+            self.ways.iter().filter_map(|way| Some(format!("on the way to {}: {}", way.name, way.proxy.bypassed()?)));
+        let named = self.ways.iter().map(|way| (&way.name, &way.places));
+        let named = named.chain(self.own.iter().map(|own| (&own.name, &own.places)));
+        let beyond = named.filter_map(|(name, places)| {
+            let place = places.iter().find(|place| **place >= self.places.len())?;
+            Some(format!("{name}: there is no place {place}; there are {}, counted from 0", self.places.len()))
+        });
+        bypassed.chain(beyond)
+    }
+
     fn draw(&self, kind: Kind, random: &mut Rng) -> Fault {
         let place = if self.places.is_empty() { 0 } else { random.usize(..self.places.len()) };
-        let length = match kind {
-            Kind::Pause => self.pause,
-            _ => Duration::from_millis(random.u64(500..5_000)),
-        };
-        let is_kafka = matches!(kind, Kind::Way(way) if self.ways[way].1.protocol() == Protocol::Kafka);
-        let trouble = match random.u8(..6) {
-            0 => Trouble::Reset,
-            1 => Trouble::BlackHole,
-            2 if random.bool() => Trouble::OneWay(Direction::ToServer),
-            2 => Trouble::OneWay(Direction::ToClient),
-            3 => Trouble::Slow(Duration::from_millis(random.u64(5..150))),
-            4 => Trouble::CutAfter(random.u64(1..200_000)),
-            _ if is_kafka => Trouble::Trap(Trap::DropProduceResponse(random.u32(1..10))),
-            _ if random.bool() => Trouble::Trap(Trap::CutBeforeCommit),
-            _ => Trouble::Trap(Trap::CutAfterCommit),
-        };
-        Fault { kind, place, trouble, length }
-    }
-
-    /// From its beginning to its healing. Says whether it happened to anybody.
-    async fn happen(&self, fault: Fault) -> Result<bool, Failure> {
-        let Fault { kind, place, trouble, length } = fault;
+        let length = Duration::from_millis(random.u64(500..5_000));
         match kind {
-            Kind::Kill => {
-                let _alone = self.places[place].lock().await;
-                self.service.kill(place).await?;
-                tokio::time::sleep(length).await;
-                self.start_in(place).await?;
+            Kind::Kill => Fault::Kill { place, absent: length },
+            Kind::Pause => Fault::Pause { place },
+            Kind::Replace => Fault::Replace { place },
+            Kind::Way(way) => {
+                Fault::Way { way, trouble: Trouble::draw(random, self.ways[way].proxy.protocol()), length }
             }
-            Kind::Pause => {
-                let _alone = self.places[place].lock().await;
-                self.service.pause(place).await?;
-                tokio::time::sleep(length).await;
-                self.service.resume(place).await?;
-            }
-            Kind::Replace => {
-                let _alone = self.places[place].lock().await;
-                let stopped = self.service.stop(place).await;
-                // Whether it stopped well or not.
-                self.start_in(place).await?;
-                stopped?;
-            }
-            Kind::Way(way) => return Ok(trouble.happen(&self.ways[way].1, length).await),
-            Kind::Own(own) => (self.own[own].1)().await?,
+            Kind::Own(own) => Fault::Own { own },
         }
-        Ok(true)
     }
 
-    fn can_repeat(&self, fault: Fault) -> bool {
-        match fault.kind {
-            Kind::Kill | Kind::Pause | Kind::Own(_) => true,
-            Kind::Replace => false,
-            Kind::Way(way) => self.ways[way].1.protocol() == Protocol::Database,
+    /// From its beginning to its healing. Says how many windows it may cost, and how it went; `None` if it happened to
+    /// nobody.
+    async fn happen(&self, fault: Fault) -> Option<(usize, Result<(), Failure>)> {
+        match fault {
+            Fault::Kill { place, absent } => Some((1, self.kill(place, absent).await)),
+            Fault::Pause { place } => Some((1, self.pause_in(place).await)),
+            Fault::Replace { place } => {
+                let stopped = self.replace(place).await;
+                let windows = usize::from(!matches!(stopped, Ok(Stopped::Gracefully)));
+                Some((windows, stopped.map(drop)))
+            }
+            Fault::Way { way, trouble, length } => {
+                let way = &self.ways[way];
+                let touched = trouble.happen(&way.proxy, length).await;
+                (touched > 0).then(|| (way.windows(touched), Ok(())))
+            }
+            Fault::Own { own } => Some((self.own[own].places.len(), (self.own[own].happen)().await)),
         }
+    }
+
+    async fn kill(&self, place: usize, absent: Duration) -> Result<(), Failure> {
+        let _alone = self.places[place].lock().await;
+        let killed = self.service.kill(place).await;
+        tokio::time::sleep(absent).await;
+        // Also when it had ended by itself.
+        let started = self.start_in(place).await;
+        killed.and(started)
+    }
+
+    async fn pause_in(&self, place: usize) -> Result<(), Failure> {
+        let _alone = self.places[place].lock().await;
+        let pause = async {
+            self.service.pause(place).await?;
+            tokio::time::sleep(self.pause).await;
+            self.service.resume(place).await
+        };
+        let paused = pause.await;
+        if paused.is_err() {
+            // Where there is one still, this is an error and changes nothing.
+            drop(self.start_in(place).await);
+        }
+        paused
+    }
+
+    async fn replace(&self, place: usize) -> Result<Stopped, Failure> {
+        let _alone = self.places[place].lock().await;
+        let stopped = self.service.stop(place).await;
+        // Whether it stopped well or not.
+        let started = self.start_in(place).await;
+        let stopped = stopped?;
+        started.map(|()| stopped)
     }
 
     fn describe(&self, fault: Fault) -> String {
-        let Fault { kind, place, trouble, length } = fault;
-        match kind {
-            Kind::Kill => format!("process {place} killed, and another one started {length:?} later"),
-            Kind::Pause => format!("process {place} paused for {length:?}"),
-            Kind::Replace => format!("process {place} replaced"),
-            Kind::Way(way) => format!("on the way to {}: {trouble:?}, {length:?}", self.ways[way].0),
-            Kind::Own(own) => self.own[own].0.clone(),
-        }
-    }
-}
-
-impl Trouble {
-    /// Says whether it touched a connection.
-    async fn happen(self, proxy: &Proxy, length: Duration) -> bool {
-        match self {
-            Self::Reset => proxy.cut() > 0,
-            Self::BlackHole => proxy.black_hole(length).await > 0,
-            Self::OneWay(direction) => proxy.one_way(direction, length).await > 0,
-            Self::Slow(latency) => proxy.slow_for(latency, length).await > 0,
-            Self::CutAfter(bytes) => proxy.cut_after(bytes).within(length).await,
-            Self::Trap(trap) => proxy.set(trap).within(length).await,
+        match fault {
+            Fault::Kill { place, absent } => {
+                format!("process {place} killed, and another one started {absent:?} later")
+            }
+            Fault::Pause { place } => format!("process {place} paused for {:?}", self.pause),
+            Fault::Replace { place } => format!("process {place} replaced"),
+            Fault::Way { way, trouble, length } => {
+                format!("on the way to {}: {trouble:?}, {length:?}", self.ways[way].name)
+            }
+            Fault::Own { own } => self.own[own].name.clone(),
         }
     }
 }
 
 impl<S> fmt::Debug for Nemesis<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nemesis").field("places", &self.places.len()).field("ways", &self.ways).finish_non_exhaustive()
+        let ways: Vec<_> = self.ways.iter().map(|way| (&way.name, &way.proxy)).collect();
+        f.debug_struct("Nemesis").field("places", &self.places.len()).field("ways", &ways).finish_non_exhaustive()
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

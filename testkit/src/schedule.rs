@@ -20,7 +20,7 @@ pub struct Period<F> {
 ///
 /// `kinds` says which kinds of faults there are, and how often each comes among the others. They are drawn as from a
 /// bag: nothing comes more often than it is in there before all the others came. `draw` makes a fault of a kind. The
-/// same seed gives the same periods.
+/// same seed gives the same periods. Where there are no kinds, or all are to come 0 times, all periods are quiet.
 pub fn schedule<K: Clone, F>(
     seed: u64,
     kinds: impl IntoIterator<Item = (K, usize)>,
@@ -47,7 +47,8 @@ pub fn schedule<K: Clone, F>(
 }
 
 /// Goes through periods until it is enough, by the time that has passed, and returns when everything is healed.
-/// `happen` is a fault from its beginning to its healing.
+/// `happen` is a fault from its beginning to its healing. The faults of a period overlap as their times say. Needs a Tokio
+/// runtime with time.
 ///
 /// # Cancel safety
 ///

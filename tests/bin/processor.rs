@@ -6,6 +6,7 @@ async fn main() {
     let _armed = outbox_core::failpoints::arm();
     match std::env::args().nth(1).as_deref() {
         Some("write") => outbox_tests::run_writer().await,
+        Some("record") => outbox_tests::run_recorder().await,
         Some("requeue") => outbox_tests::run_requeue().await,
         _ => outbox_tests::run_processor(|outbox, kafka| outbox.processor(kafka.build().expect("a publisher"))).await,
     }

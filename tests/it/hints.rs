@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use outbox_core::processor::ProcessorBuilder;
 use outbox_core::{MemoryPublisher, ProcessorHandle, Wake};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
 use outbox_tests::ledger::Entered;
-use outbox_tests::{Kind, TestDatabase, on_every_database, postgres};
+use outbox_tests::{Kind, Role, TestDatabase, on_every_database, postgres};
 use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::task::JoinSet;
 
@@ -36,31 +37,45 @@ struct Stage {
 impl Stage {
     /// With a processor that hears nothing but `wake`, unless it polls.
     async fn new(db: TestDatabase, polls: bool) -> Self {
-        let reader = Outbox::new(db.another_pool(4).await);
-        Self::with_reader(db, reader, polls).await
+        Migrator::up(db.connection(), None).await.unwrap();
+        let reader = Outbox::new(db.another_pool_for(Role::Processor, 4).await);
+        Self::with_reader(db, &reader, polls).await
+    }
+
+    /// With one of the writers' own outbox, which hears nothing but what that one says by itself.
+    async fn of_one_outbox(db: TestDatabase) -> Self {
+        Migrator::up(db.connection(), None).await.unwrap();
+        let outbox = writers(&db, Role::Service).await;
+        Self::with(db, outbox.clone(), |sent| outbox.processor(sent).poll_intervals(HOUR, HOUR, HOUR))
     }
 
     /// With one that listens to what the database tells it, for writers of another process.
     async fn listening(db: TestDatabase) -> Self {
-        let reader = notifying(db.another_pool(4).await);
-        let stage = Self::with_reader(db, reader, false).await;
+        Migrator::up(db.connection(), None).await.unwrap();
+        let reader = notifying(db.another_pool_for(Role::Processor, 4).await);
+        let stage = Self::with_reader(db, &reader, false).await;
         until_it_listens(&stage.db).await;
         stage
     }
 
-    async fn with_reader(db: TestDatabase, reader: Outbox, polls: bool) -> Self {
-        Migrator::up(db.connection(), None).await.unwrap();
-        // On SQLite writers wait for each other: in the queue of a pool better than by asking the file again and again.
-        let outbox = Outbox::new(db.another_pool(if db.kind() == Kind::Sqlite { 1 } else { 10 }).await);
-        let (sent, wake) = (MemoryPublisher::new(), Wake::new());
-        let processor = reader.processor(sent.clone()).wake(wake.clone());
-        let processor = if polls { processor } else { processor.poll_intervals(HOUR, HOUR, HOUR) };
+    async fn with_reader(db: TestDatabase, reader: &Outbox, polls: bool) -> Self {
+        let (outbox, wake) = (writers(&db, Role::Writer).await, Wake::new());
+        let processor = |sent| {
+            let processor = reader.processor(sent).wake(wake.clone());
+            if polls { processor } else { processor.poll_intervals(HOUR, HOUR, HOUR) }
+        };
+        Self { wake: wake.clone(), ..Self::with(db, outbox, processor) }
+    }
+
+    fn with(db: TestDatabase, outbox: Outbox, processor: impl FnOnce(MemoryPublisher) -> ProcessorBuilder) -> Self {
+        let sent = MemoryPublisher::new();
+        let processor = processor(sent.clone()).spawn().unwrap();
         let events = match db.kind() {
             Kind::Postgres => 20_000,
             Kind::MariaDb => 4_000,
             Kind::Sqlite => 800,
         };
-        Self { db, outbox, sent, wake, processor: processor.spawn().unwrap(), events }
+        Self { db, outbox, sent, wake: Wake::new(), processor, events }
     }
 
     /// Many transactions with one event each, by several writers.
@@ -90,6 +105,12 @@ impl Stage {
     }
 }
 
+/// The outbox of all writers. On SQLite they wait for each other: in the queue of a pool better than by asking the file
+/// again and again.
+async fn writers(db: &TestDatabase, role: Role) -> Outbox {
+    Outbox::new(db.another_pool_for(role, if db.kind() == Kind::Sqlite { 1 } else { 10 }).await)
+}
+
 /// A hint, and how long it comes before the commit at least.
 struct Hint {
     wake: Wake,
@@ -100,6 +121,11 @@ impl Hint {
     /// Whoever is woken reads before the commit.
     async fn give(self) {
         self.wake.wake();
+        self.was_given().await;
+    }
+
+    /// The same where somebody else has given it.
+    async fn was_given(self) {
         tokio::task::yield_now().await;
         tokio::time::sleep(self.late).await;
     }
@@ -131,8 +157,7 @@ async fn record_in_a_plain_transaction(outbox: Outbox, hint: Hint, event: Entere
     let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
     let txn = outbox.inner().begin_with_options(options).await.unwrap();
     outbox.record(&txn, &event).await.unwrap();
-    // The processor has the wake of another outbox.
-    hint.give().await;
+    hint.was_given().await;
     txn.commit().await.unwrap();
 }
 
@@ -186,7 +211,7 @@ on_every_database! {
     }
 
     async fn the_hint_of_a_record_is_enough(db: TestDatabase) {
-        let mut stage = Stage::new(db, false).await;
+        let mut stage = Stage::of_one_outbox(db).await;
         stage.events /= 4;
         stage.write(record_in_a_plain_transaction).await;
         stage.all_arrive().await;

@@ -13,6 +13,7 @@ mod blocked;
 mod cancel;
 mod delivery;
 mod failpoints;
+mod footprint;
 mod hints;
 mod notify;
 mod ordering;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use outbox_core::{MemoryPublisher, ProcessorHandle};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::Migrator;
-use outbox_tests::{TestDatabase, eventually, postgres};
+use outbox_tests::{Role, TestDatabase, eventually, postgres};
 use sea_orm::sqlx::postgres::PgListener;
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
@@ -25,12 +25,12 @@ pub(crate) fn notifying(db: DatabaseConnection) -> Outbox {
 /// The tables, and an outbox whose processors listen.
 async fn outbox(db: &TestDatabase) -> Outbox {
     Migrator::up(db.connection(), None).await.unwrap();
-    notifying(db.connection().clone())
+    notifying(db.pool(Role::Service).await)
 }
 
 /// Another process, as far as the database can tell: a pool of its own, and nothing shared in memory.
 async fn elsewhere(db: &TestDatabase) -> Outbox {
-    notifying(db.another_pool(2).await)
+    notifying(db.another_pool_for(Role::Writer, 2).await)
 }
 
 fn processor(outbox: &Outbox, received: &MemoryPublisher) -> ProcessorHandle {
@@ -81,7 +81,7 @@ async fn what_is_committed_while_nobody_listens_is_found_when_somebody_does_agai
 async fn without_notifications_there_is_no_further_connection_and_nobody_is_told() {
     let Some(db) = postgres().await else { return };
     drop(outbox(&db).await);
-    let quiet = Outbox::new(db.connection().clone());
+    let quiet = Outbox::new(db.pool(Role::Service).await);
     let received = MemoryPublisher::new();
     let processor = quiet.processor(received.clone()).spawn().unwrap();
     let (heard, _listener) = listener(&db).await;
@@ -102,7 +102,7 @@ async fn many_commits_make_few_notifications_and_the_last_one_is_not_forgotten()
     let processor = processor(&outbox, &received);
     until_it_listens(&db).await;
     let (heard, _listener) = listener(&db).await;
-    let elsewhere = notifying(db.another_pool(8).await);
+    let elsewhere = notifying(db.another_pool_for(Role::Writer, 8).await);
     let writers = (0..8).map(|writer| {
         let elsewhere = elsewhere.clone();
         tokio::spawn(async move {

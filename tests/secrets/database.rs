@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use outbox_core::MemoryPublisher;
 use outbox_core::store::{Admin, Store};
+use outbox_core::{MemoryPublisher, Wake};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::{Migrator, Options, OutboxMigrator};
 use outbox_tests::ledger::Entered;
 use outbox_tests::{Role, TestDatabase, eventually, on_every_server};
 use sea_orm::{ConnectOptions, Database};
 
-use crate::log::Shown;
+use crate::log::{Shown, times};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+const CANNOT_LISTEN: &str = "cannot listen for notifications now";
 
 /// A pool that has not said a word to its server yet.
 async fn lazily(url: &str) -> sea_orm::DatabaseConnection {
@@ -21,14 +22,39 @@ async fn lazily(url: &str) -> sea_orm::DatabaseConnection {
     Database::connect(options).await.unwrap()
 }
 
+/// With a password that is wrong, and of a server that is not there.
+fn unusable(db: &TestDatabase) -> [String; 2] {
+    let wrong = db.url_as(Role::Service, "canary-password");
+    let nowhere = wrong.rsplit_once('@').map(|(before, _)| format!("{before}@127.0.0.1:1/nowhere")).unwrap();
+    [wrong, nowhere]
+}
+
+/// What a processor with `notify` listens on is a connection of its own, made with the options of the pool.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_never_shown_by_who_listens() {
+    let Some(db) = outbox_tests::postgres().await else { return };
+    let mut shown = Shown::nothing();
+    Migrator::up(db.connection(), None).await.unwrap();
+    db.create_roles().await;
+    for url in unusable(&db) {
+        let outbox = Outbox::builder(lazily(&url).await).notify(true).build().unwrap();
+        shown.debug(&outbox);
+        shown.debug(&outbox.store());
+        let (store, wake, before) = (outbox.store(), Wake::new(), times(CANNOT_LISTEN));
+        tokio::select! {
+            () = store.listen(&wake) => panic!("it goes on for ever"),
+            () = eventually(DEADLINE, || async { times(CANNOT_LISTEN) > before }) => {}
+        }
+    }
+    shown.check(&["Outbox", "SeaOrmStore"], &[CANNOT_LISTEN]);
+}
+
 on_every_server! {
     async fn a_password_is_never_shown(db: TestDatabase) {
         let mut shown = Shown::nothing();
         Migrator::up(db.connection(), None).await.unwrap();
         db.create_roles().await;
-        let wrong = db.url_as(Role::Service, "canary-password");
-        let nowhere = wrong.rsplit_once('@').map(|(before, _)| format!("{before}@127.0.0.1:1/nowhere")).unwrap();
-        for url in [wrong, nowhere] {
+        for url in unusable(&db) {
             let outbox = Outbox::new(lazily(&url).await);
             shown.debug(&outbox);
             shown.debug(&outbox.store());

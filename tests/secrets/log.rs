@@ -48,6 +48,12 @@ fn captured() -> &'static Log {
     })
 }
 
+/// How often a word has been logged.
+pub(crate) fn times(word: &str) -> usize {
+    let log = captured().0.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&log).matches(word).count()
+}
+
 /// A pool whose driver logs every statement.
 pub(crate) async fn chatty(db: &outbox_tests::TestDatabase) -> sea_orm::DatabaseConnection {
     db.connect(|options| {

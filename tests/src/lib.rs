@@ -43,6 +43,6 @@ pub use every_database::{Verdict, exercise};
 pub use kafka::{Kafka, kafka};
 pub use outbox_testkit::{Record, ledger};
 pub use own_server::OwnServer;
-pub use program::{FAILED, run_processor, run_requeue, run_writer};
+pub use program::{FAILED, run_processor, run_recorder, run_requeue, run_writer};
 pub use roles::Role;
 pub use server::{Availability, Server, availability};

@@ -3,12 +3,13 @@
 use std::env;
 use std::time::Duration;
 
-use crate::ledger::{Ending, Writer};
+use crate::ledger::{Ending, Entered, Writer};
+use outbox_core::EventId;
 use outbox_core::processor::ProcessorBuilder;
 use outbox_core::store::Admin;
 use outbox_kafka::{KafkaPublisher, KafkaPublisherBuilder};
 use outbox_sea_orm::Outbox;
-use sea_orm::{ConnectOptions, Database};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbErr, TransactionTrait};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What a processor prints when a failpoint made something happen.
@@ -63,18 +64,44 @@ pub async fn run_processor(assemble: impl FnOnce(&Outbox, KafkaPublisherBuilder)
 ///
 /// When the environment is not complete.
 pub async fn run_writer() {
-    let mut options = ConnectOptions::new(env::var("DATABASE_URL").expect("DATABASE_URL"));
-    options.sqlx_logging(false).max_connections(2);
-    let outbox = Outbox::new(Database::connect(options).await.expect("a pool"));
-    let topic = env::var("OUTBOX_TEST_TOPIC").expect("OUTBOX_TEST_TOPIC");
-    let events = env::var("OUTBOX_TEST_EVENTS").ok().and_then(|events| events.parse().ok());
-    let events: usize = events.expect("OUTBOX_TEST_EVENTS, a number");
+    let (outbox, topic, events) = written().await;
     let writer = Writer::new(outbox, topic, 1);
     for n in 0..events {
         let key = format!("key-{}", n % 4);
         // The ledger knows what became of it.
         drop(writer.transaction(&key, 1, Ending::Commit).await);
     }
+}
+
+/// Does what [`run_writer`] does, with transactions that are begun on a plain connection, and so with `record`. Each
+/// entry has a key of its own.
+///
+/// # Panics
+///
+/// When the environment is not complete.
+pub async fn run_recorder() {
+    let (outbox, topic, events) = written().await;
+    for n in 0..events {
+        drop(record(&outbox, &topic, &format!("recorded-{n}")).await);
+    }
+}
+
+async fn record(outbox: &Outbox, topic: &str, key: &str) -> Result<(), DbErr> {
+    let txn = outbox.inner().begin().await?;
+    let id = EventId::new();
+    txn.execute_unprepared(&format!("INSERT INTO ledger_entry VALUES ('{id}', '{key}', 1, 0)")).await?;
+    let event = Entered { topic: topic.to_owned(), key: key.to_owned(), version: 1 };
+    outbox.record_with(&txn, &event, |options| options.id(id)).await?;
+    txn.commit().await
+}
+
+/// Where a writer writes, and how much.
+async fn written() -> (Outbox, String, usize) {
+    let mut options = ConnectOptions::new(env::var("DATABASE_URL").expect("DATABASE_URL"));
+    options.sqlx_logging(false).max_connections(2);
+    let outbox = Outbox::new(Database::connect(options).await.expect("a pool"));
+    let events = env::var("OUTBOX_TEST_EVENTS").ok().and_then(|events| events.parse().ok());
+    (outbox, env::var("OUTBOX_TEST_TOPIC").expect("OUTBOX_TEST_TOPIC"), events.expect("OUTBOX_TEST_EVENTS, a number"))
 }
 
 /// Requeues all dead letters of `DATABASE_URL`.

@@ -2,8 +2,9 @@
 
 use std::env;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 
+use crate::database::{connect_to, of};
 use crate::rights::rights;
 use crate::{Kind, TestDatabase};
 
@@ -68,6 +69,16 @@ impl TestDatabase {
             return self.connect_as(role).await;
         }
         self.connection().clone()
+    }
+
+    /// Another pool with so many connections, as another process would have it, by the account of [`pool`](Self::pool).
+    pub async fn another_pool_for(&self, role: Role, connections: u32) -> DatabaseConnection {
+        self.connect_for(role, of(connections)).await
+    }
+
+    /// The same, set up by `configure`.
+    pub async fn connect_for(&self, role: Role, configure: impl FnOnce(&mut ConnectOptions)) -> DatabaseConnection {
+        connect_to(&self.url_for(role).await, configure).await
     }
 
     /// Where somebody connects to, as [`pool`](Self::pool).

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: one target of the package `fuzz`, under libFuzzer.
 //!
 //! The coverage that guides it comes from a pass of LLVM that the stable compiler has, so nothing needs to be
-//! installed but a C++ compiler. It runs without sanitizers: there is no unsafe code to find fault with.
+//! installed but a C++ compiler. It runs without sanitizers: there is no unsafe code of ours to find fault with.
 
 use std::fs;
 use std::process::{Command, ExitCode};

@@ -19,6 +19,9 @@ pub(crate) fn run(skip: Vec<Service>, pass: &Pass, arguments: &[OsString]) -> an
     for (name, reason) in pass.left_out() {
         println!("left out of this pass: {name} ({reason})");
     }
+    for (name, reason) in pass.as_owner() {
+        println!("as the owner of the tables in this pass: {name} ({reason})");
+    }
     let skip = if pass.through_pgbouncer { [skip, vec![Service::MariaDb]].concat() } else { skip };
     let (tests, all_features) = cargo_test(&pass.arguments(arguments));
     if all_features {

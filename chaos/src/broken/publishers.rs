@@ -124,8 +124,9 @@ impl Publisher for JoinAll {
             let (message, receipt) = delivery.into_parts();
             let id = message.id().to_string();
             let header = Header { key: "outbox-event-id", value: Some(&id) };
-            let headers = OwnedHeaders::new().insert(header);
             let envelope = &message.envelope;
+            let own = envelope.headers.iter().map(|(key, value)| Header { key, value: Some(value) });
+            let headers = own.fold(OwnedHeaders::new().insert(header), OwnedHeaders::insert);
             let mut record = FutureRecord::to(&envelope.topic).headers(headers);
             if let Some(key) = &envelope.key {
                 record = record.key(key.as_bytes());

@@ -81,6 +81,13 @@ impl Stream {
         self.queue.insert(behind.map_or(0, |at| at + 1), message);
     }
 
+    /// Whether an event is with the publisher, or queued.
+    #[cfg(test)]
+    pub(super) fn has(&self, id: crate::event::EventId) -> bool {
+        let sent = self.flight.iter().map(|sent| &sent.message);
+        sent.chain(&self.queue).any(|message| message.id() == id)
+    }
+
     /// Moves the first queued event to the publisher.
     pub(super) fn send(&mut self) -> Option<Arc<Message>> {
         let message = self.queue.pop_front()?;

@@ -115,6 +115,12 @@ impl Topics {
         self.entry(topic).ready.push_back((shard, key));
     }
 
+    /// Whether a key is among those that have events to send.
+    #[cfg(test)]
+    pub(super) fn is_ready(&self, shard: Shard, key: &Key) -> bool {
+        self.topics.values().flat_map(|topic| &topic.ready).any(|(of, ready)| *of == shard && ready == key)
+    }
+
     /// The next key of a topic that may be tried, and how many of its events.
     pub(super) fn next_ready(
         &mut self,

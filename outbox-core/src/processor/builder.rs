@@ -61,8 +61,8 @@ impl ProcessorBuilder {
         self.set(&[WINDOW], |config| config.window = events)
     }
 
-    /// Most bytes with the publisher, 64 KiB to 2 GiB; one event may go beyond, and half as much again is read ahead.
-    /// Default 16 MiB.
+    /// Most bytes with the publisher, 64 KiB to 2 GiB; one event may go beyond. Half as much again is read ahead, or one
+    /// event of each shard where that is more. Default 16 MiB.
     pub fn window_bytes(self, bytes: usize) -> Self {
         self.set(&[WINDOW_BYTES], |config| config.window_bytes = bytes)
     }

@@ -57,7 +57,12 @@ impl MemoryStore {
 
     /// What is pending, in the order of numbers.
     pub(crate) fn for_each_pending(&self, mut each: impl FnMut(i64, &Envelope)) {
-        self.tables().pending.iter().for_each(|(seq, row)| each(*seq, &row.envelope));
+        self.for_each_pending_of(|seq, _, event| each(seq, event));
+    }
+
+    /// The same with the shards.
+    pub(crate) fn for_each_pending_of(&self, mut each: impl FnMut(i64, Shard, &Envelope)) {
+        self.tables().pending.iter().for_each(|(seq, row)| each(*seq, row.shard, &row.envelope));
     }
 
     pub(crate) fn pending_id(&self, seq: i64) -> Option<EventId> {

@@ -10,6 +10,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use self::offer::Offer;
 use crate::config::Config;
 use crate::error::StageError;
+use crate::failpoint::failpoint;
 use crate::flush;
 use crate::outbox::Shared;
 
@@ -118,7 +119,9 @@ pub(crate) async fn write<C: ConnectionTrait>(
 pub(crate) async fn insert(shared: &Shared, conn: &impl ConnectionTrait, event: Envelope) -> Result<EventId, DbErr> {
     let event = shared.adopt(event)?;
     let mode = flush::Mode { strict: shared.config.strict, inside: false };
+    failpoint!("writer::record::before");
     flush::write(conn, shared, &[&event], mode).await?;
+    failpoint!("writer::record::after");
     // On a transaction this is early, and a processor that was just woken looks more often for a while.
     shared.announce();
     Ok(event.id)

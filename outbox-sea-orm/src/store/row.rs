@@ -82,9 +82,23 @@ impl<'r> Cells<'r> {
         Ok(Shard::new(shard))
     }
 
+    /// A number in a column of a type like `T`, which on SQLite takes larger ones.
+    fn number<T: TryGetable + Into<i64>>(&mut self) -> Result<i64, StoreError> {
+        let at = self.next;
+        self.next += 1;
+        let number = self.row.try_get_by_index::<T>(at).map(T::into).or_else(|_| self.row.try_get_by_index(at));
+        number.map_err(during(self.doing))
+    }
+
+    /// What says something about an event by a small number.
+    pub(super) fn kind(&mut self) -> Result<i64, StoreError> {
+        self.number::<i16>()
+    }
+
     /// A count that the column's type allows to be negative, which says nothing.
     pub(super) fn count(&mut self) -> Result<u32, StoreError> {
-        Ok(u32::try_from(self.take::<i32>()?).unwrap_or(0))
+        const MOST: i64 = i32::MAX as i64;
+        Ok(u32::try_from(self.number::<i32>()?.clamp(0, MOST)).unwrap_or(0))
     }
 
     pub(super) fn envelope(&mut self) -> Result<Envelope, StoreError> {
@@ -112,7 +126,7 @@ impl<'r> Cells<'r> {
         let Some(seq) = self.take::<Option<i64>>()? else { return Ok(None) };
         let shard = self.shard()?;
         let envelope = self.envelope()?;
-        let origin = match self.take::<i16>()? {
+        let origin = match self.kind()? {
             1 => Origin::Delayed,
             2 => Origin::Requeued,
             0 => Origin::Staged,
@@ -131,9 +145,10 @@ impl<'r> Cells<'r> {
     }
 
     fn version(&mut self) -> Result<u32, StoreError> {
-        let version = self.take::<i32>()?;
+        let version = self.number::<i32>()?;
         Ok(u32::try_from(version).unwrap_or_else(|_| {
-            self.is_unreadable("event_version is negative".to_owned());
+            let what = if version < 0 { "negative" } else { "too large" };
+            self.is_unreadable(format!("event_version is {what}"));
             0
         }))
     }
@@ -169,8 +184,15 @@ impl<'r> Cells<'r> {
         Ok(wait.filter(|wait| *wait > 0).map(Duration::from_micros))
     }
 
-    pub(super) fn rejections(&mut self) -> Result<Vec<Rejection>, StoreError> {
-        Ok(rejections(self.take::<Option<String>>()?.as_deref()))
+    /// The column `errors`. It is for people: what cannot be read is not worth an event.
+    pub(super) fn errors(&mut self) -> Option<String> {
+        let at = self.next;
+        self.next += 1;
+        self.row.try_get_by_index(at).unwrap_or_default()
+    }
+
+    pub(super) fn rejections(&mut self) -> Vec<Rejection> {
+        rejections(self.errors().as_deref())
     }
 
     fn payload(&mut self) -> Result<Option<Bytes>, StoreError> {
@@ -191,8 +213,8 @@ impl<'r> Cells<'r> {
     }
 }
 
-/// Reads what [`errors`] wrote. It is for people: what cannot be read is not worth an event.
-pub(super) fn rejections(text: Option<&str>) -> Vec<Rejection> {
+/// Reads what [`errors`] wrote.
+fn rejections(text: Option<&str>) -> Vec<Rejection> {
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 

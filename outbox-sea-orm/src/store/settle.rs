@@ -11,7 +11,7 @@ use sea_orm::{DatabaseTransaction, DbBackend, Value};
 use serde_json::json;
 
 use super::error::during;
-use super::row::{Cells, body, body_of, errors, number, rejections};
+use super::row::{Cells, body, body_of, errors, number};
 use super::sql::{Column, WHICH, clip, count, hex, micros};
 use super::{Inner, execute, query};
 use crate::failpoint::failpoint;
@@ -172,8 +172,7 @@ impl Inner {
             let which =
                 Which { shard: cells.take()?, seq: cells.take()?, id: EventId::from(cells.take::<uuid::Uuid>()?) };
             let attempts = cells.count()?;
-            let errors: Option<String> = cells.take()?;
-            known.insert(which, (attempts, rejections(errors.as_deref())));
+            known.insert(which, (attempts, cells.rejections()));
         }
         Ok(known)
     }

@@ -7,6 +7,7 @@ use crate::environment::{self, Variable};
 use crate::given::{BROKERS, Given};
 use crate::publisher::KafkaPublisher;
 use crate::settings::Settings;
+use crate::trust;
 
 /// How record batches are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -43,7 +44,9 @@ impl Compression {
 /// outbox: they are refused by [`build`](Self::build) with the reason. Fixed are `enable.idempotence=true`, `acks=all`,
 /// `enable.gapless.guarantee=true`, `partitioner=murmur2_random`, `allow.auto.create.topics=false`,
 /// `message.timeout.ms=0`, `retries=2147483647` and `delivery.report.only.error=false`; at most 5 requests may be in
-/// flight, `linger.ms` is at most 100, and `transactional.id` cannot be set.
+/// flight, `linger.ms` is at most 100, and `transactional.id` and `plugin.library.paths` cannot be set.
+/// `enable.ssl.certificate.verification=true` and `ssl.endpoint.identification.algorithm=https` are fixed unless
+/// [the program says otherwise](Self::danger_accept_unverified_brokers).
 ///
 /// Where librdkafka's defaults do not suit an outbox, the publisher has its own: `linger.ms=2`,
 /// `compression.type=lz4`, `message.max.bytes=1048576`, `queue.buffering.max.kbytes=65536`,
@@ -56,6 +59,7 @@ impl Compression {
 pub struct KafkaPublisherBuilder {
     given: Given,
     delivery_timeout: (String, Duration),
+    unverified: bool,
 }
 
 impl KafkaPublisherBuilder {
@@ -64,7 +68,7 @@ impl KafkaPublisherBuilder {
         if let Some(brokers) = brokers {
             given.set(BROKERS, brokers);
         }
-        Self { given, delivery_timeout: ("delivery_timeout".to_owned(), Duration::from_secs(300)) }
+        Self { given, delivery_timeout: ("delivery_timeout".to_owned(), Duration::from_secs(300)), unverified: false }
     }
 
     /// Any setting of librdkafka, for example `("security.protocol", "SASL_SSL")`. The last value counts.
@@ -82,10 +86,12 @@ impl KafkaPublisherBuilder {
     /// A variable that is not Unicode, or a timeout that is not a whole number, by the variable's name. What else is
     /// wrong with a variable is found by [`build`](Self::build), and named in the same way.
     pub fn from_env(self) -> Result<Self, ConfigError> {
-        self.read(std::env::vars_os())
+        self.from_variables(std::env::vars_os())
     }
 
-    pub(crate) fn read(
+    /// [`from_env`](Self::from_env) with other variables. Not part of the interface: it may change without notice.
+    #[doc(hidden)]
+    pub fn from_variables(
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
@@ -123,16 +129,39 @@ impl KafkaPublisherBuilder {
         self
     }
 
+    /// Whether `enable.ssl.certificate.verification=false` and `ssl.endpoint.identification.algorithm=none` are
+    /// accepted. Default false: [`build`](Self::build) refuses them, wherever they come from.
+    ///
+    /// With either, somebody on the way to a broker can pose as it, and read and change events and, with SASL/PLAIN,
+    /// the password. It is never needed for a certificate of your own, in development or elsewhere: name the
+    /// authority that signed it, or the certificate itself, by `ssl.ca.location`. This alone changes nothing; with such
+    /// a setting, every publisher that is built logs a warning that names it.
+    pub fn danger_accept_unverified_brokers(mut self, accept: bool) -> Self {
+        self.unverified = accept;
+        self
+    }
+
     /// Checks the settings and starts connecting in the background; no broker needs to be there yet.
     ///
     /// # Errors
     ///
     /// See [`ConfigError`].
     pub fn build(self) -> Result<KafkaPublisher, ConfigError> {
-        KafkaPublisher::start(self.settings()?)
+        let settings = self.settings()?;
+        trust::warn(&self.given);
+        KafkaPublisher::start(settings)
+    }
+
+    /// [`build`](Self::build) without a producer. Not part of the interface: it may change without notice.
+    #[doc(hidden)]
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.settings().map(drop)
     }
 
     pub(crate) fn settings(&self) -> Result<Settings, ConfigError> {
+        if !self.unverified {
+            trust::check(&self.given)?;
+        }
         let (name, timeout) = &self.delivery_timeout;
         Settings::new(&self.given, name, *timeout)
     }

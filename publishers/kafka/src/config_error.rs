@@ -4,7 +4,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The setting would break a promise of the outbox.
+    /// The setting would break a promise of the outbox, or lets others pose as a broker.
     #[error("{setting} must be {required}: {reason}")]
     Conflict {
         /// The setting or variable, by the name it was given under.

@@ -33,6 +33,7 @@ fn settings_that_would_break_a_promise_are_refused_by_name() {
         ("linger.ms", "101"),
         ("queue.buffering.max.ms", "1000"),
         ("transactional.id", "outbox"),
+        ("plugin.library.paths", "no-such-library"),
     ] {
         let error = builder().set(setting, value).build().unwrap_err();
         assert!(matches!(&error, ConfigError::Conflict { setting: named, .. } if named == setting), "{error}");
@@ -168,7 +169,7 @@ fn environment(variables: &[(&str, &str)]) -> impl Iterator<Item = (OsString, Os
 }
 
 fn from(variables: &[(&str, &str)]) -> Result<KafkaPublisherBuilder, ConfigError> {
-    KafkaPublisherBuilder::new(None).read(environment(variables))
+    KafkaPublisherBuilder::new(None).from_variables(environment(variables))
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn every_setting_can_be_a_variable() {
     ] {
         assert_eq!(config.get(setting), Some(value), "{setting}");
     }
-    let other = builder().linger(Duration::from_millis(1)).read(environment(&variables)).unwrap();
+    let other = builder().linger(Duration::from_millis(1)).from_variables(environment(&variables)).unwrap();
     let config = other.settings().unwrap().pipelined(None);
     assert_eq!((config.get("bootstrap.servers"), config.get("linger.ms")), (Some("broker:9092"), Some("9")));
 }
@@ -222,7 +223,8 @@ fn errors_name_the_variable() {
 fn a_variable_that_is_not_unicode_is_an_error_without_its_value() {
     use std::os::unix::ffi::OsStringExt;
     let secret = OsString::from_vec(b"canary\xff".to_vec());
-    let error = KafkaPublisherBuilder::new(None).read([("OUTBOX_KAFKA_SASL_PASSWORD".into(), secret)]).unwrap_err();
+    let error =
+        KafkaPublisherBuilder::new(None).from_variables([("OUTBOX_KAFKA_SASL_PASSWORD".into(), secret)]).unwrap_err();
     assert_eq!(error.to_string(), "OUTBOX_KAFKA_SASL_PASSWORD has a value that cannot be used: it is not Unicode");
     assert!(!format!("{error:?}").contains("canary"));
 }

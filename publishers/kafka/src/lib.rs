@@ -112,6 +112,9 @@ mod solo;
 mod sync;
 mod ticket;
 mod topics;
+mod trust;
+#[cfg(test)]
+mod trust_tests;
 
 pub use builder::{Compression, KafkaPublisherBuilder};
 pub use config_error::ConfigError;

@@ -95,12 +95,11 @@ impl Publisher for KafkaPublisher {
         }
     }
 
-    /// Waits until every message has its outcome. After the deadline both producers are given up: what was not sent
+    /// Waits until every message has its outcome. A batch that is not full waits for its `linger` all the same, which is
+    /// 100 ms at most. After the deadline both producers are given up: what was not sent
     /// is withheld, what was on its way is unreachable with an unknown outcome.
     async fn flush(&self, deadline: Duration) {
         let inner = &self.inner;
-        let sessions = (inner.main.open(), inner.solo.open());
-        let _flushing = (sessions.0.as_ref().map(|s| s.flushing()), sessions.1.as_ref().map(|s| s.flushing()));
         if inner.gauge.wait_for(0, deadline).await {
             return;
         }

@@ -14,7 +14,7 @@ struct Rule {
     value: Option<&'static str>,
 }
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     Rule {
         setting: "enable.idempotence",
         required: "true",
@@ -107,6 +107,13 @@ const RULES: [Rule; 13] = [
         accepts: |_| false,
         value: None,
     },
+    Rule {
+        setting: "plugin.library.paths",
+        required: "left out",
+        reason: "a plugin can change every other setting, and a setting should not load code into the process",
+        accepts: |_| false,
+        value: None,
+    },
 ];
 
 /// What librdkafka calls by two names: the other one first.
@@ -143,7 +150,7 @@ pub(crate) fn forced() -> BTreeMap<String, String> {
     RULES.iter().filter_map(|rule| Some((rule.setting.to_owned(), rule.value?.to_owned()))).collect()
 }
 
-fn is_true(value: &str) -> bool {
+pub(crate) fn is_true(value: &str) -> bool {
     matches!(value, "true" | "t" | "1")
 }
 

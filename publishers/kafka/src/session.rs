@@ -89,7 +89,6 @@ pub(crate) struct Session<L: Lane> {
     pub(crate) lane: Arc<L>,
     stop: Mutex<Option<Ending>>,
     other_cluster: Arc<AtomicBool>,
-    flushes: AtomicUsize,
     batches: Mutex<VecDeque<Arc<Batch>>>,
     delivery_timeout: Duration,
 }
@@ -118,7 +117,6 @@ impl<L: Lane> Session<L> {
             lane,
             stop: Mutex::new(None),
             other_cluster,
-            flushes: AtomicUsize::new(0),
             batches: Mutex::new(VecDeque::new()),
             delivery_timeout,
         });
@@ -148,12 +146,6 @@ impl<L: Lane> Session<L> {
         }
     }
 
-    /// While the guard lives, librdkafka does not wait for batches to fill.
-    pub(crate) fn flushing(&self) -> Flushing<'_> {
-        self.flushes.fetch_add(1, Ordering::AcqRel);
-        Flushing(&self.flushes)
-    }
-
     fn run(self: Arc<Self>, producer: Arc<Producer<L>>) {
         let serve = AssertUnwindSafe(|| self.serve(&producer));
         let ending = catch_unwind(serve).unwrap_or(Ending::Died);
@@ -172,12 +164,7 @@ impl<L: Lane> Session<L> {
         const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
         let mut looked = Instant::now();
         loop {
-            if self.flushes.load(Ordering::Acquire) > 0 && held(producer) > 0 {
-                // Makes librdkafka send what it has; what it returns is about messages that are still under way.
-                drop(producer.flush(Duration::from_millis(2)));
-            } else {
-                producer.poll(SLICE);
-            }
+            producer.poll(SLICE);
             if let Some((_, text)) = producer.client().fatal_error() {
                 return Ending::Fatal(producer.context().notes.hide(&text));
             }
@@ -201,14 +188,6 @@ impl<L: Lane> Session<L> {
         let mut batches = lock(&self.batches);
         batches.retain(|batch| !batch.is_done());
         batches.iter().any(|batch| batch.since.elapsed() > self.delivery_timeout)
-    }
-}
-
-pub(crate) struct Flushing<'a>(&'a AtomicUsize);
-
-impl Drop for Flushing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use outbox_core::event::{HeaderError, Headers};
 use outbox_core::{Encoded, OutboxEvent};
 
 /// The event of a ledger row.
@@ -14,15 +15,29 @@ pub struct Entered {
     pub version: i64,
 }
 
+impl Entered {
+    /// Its type, by which the checker knows it: nobody else's events have it.
+    pub const EVENT_TYPE: &str = "outbox-testkit.entered";
+}
+
 /// What a consumer must find as the value of an entry's record.
 #[must_use]
 pub fn payload(key: &str, version: i64) -> String {
     format!("{{\"key\":\"{key}\",\"version\":{version}}}")
 }
 
+/// The header that every entry's record has.
+pub const HEADER: &str = "ledger-entry";
+
+/// What a consumer must find in an entry's [`HEADER`].
+#[must_use]
+pub fn entry_header(key: &str, version: i64) -> String {
+    format!("{key} {version}")
+}
+
 impl OutboxEvent for Entered {
     fn aggregate_type(&self) -> Cow<'_, str> {
-        "ledger".into()
+        "outbox-testkit".into()
     }
 
     fn aggregate_id(&self) -> Option<Cow<'_, str>> {
@@ -34,7 +49,7 @@ impl OutboxEvent for Entered {
     }
 
     fn event_type(&self) -> Cow<'_, str> {
-        "ledger.entered".into()
+        Self::EVENT_TYPE.into()
     }
 
     fn topic(&self) -> Cow<'_, str> {
@@ -43,6 +58,10 @@ impl OutboxEvent for Entered {
 
     fn partition_key(&self) -> Option<Cow<'_, str>> {
         Some(self.key.as_str().into())
+    }
+
+    fn headers(&self, headers: &mut Headers) -> Result<(), HeaderError> {
+        headers.set(HEADER, entry_header(&self.key, self.version))
     }
 
     fn encode(&self) -> Result<Encoded, Box<dyn Error + Send + Sync>> {
@@ -55,6 +74,8 @@ impl OutboxEvent for Entered {
 pub struct Refused(pub Entered);
 
 impl Refused {
+    /// Its type, by which the checker knows it: nobody else's events have it.
+    pub const EVENT_TYPE: &str = "outbox-testkit.refused";
     /// What `max.message.bytes` of the topic must be, in bytes: small enough to refuse these, large enough for batches
     /// of all others.
     pub const TOPIC_LIMIT: &str = "262144";
@@ -76,7 +97,7 @@ impl OutboxEvent for Refused {
     }
 
     fn event_type(&self) -> Cow<'_, str> {
-        "ledger.refused".into()
+        Self::EVENT_TYPE.into()
     }
 
     fn topic(&self) -> Cow<'_, str> {

@@ -9,6 +9,9 @@ mod checker;
 #[cfg(test)]
 mod checker_tests;
 mod event;
+mod kind;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use outbox_core::{EventId, OutboxEvent};
@@ -16,8 +19,9 @@ use outbox_sea_orm::OutboxTransaction;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, Value};
 use uuid::Uuid;
 
-pub use checker::{Findings, check, check_with_dead, event_id};
-pub use event::{Entered, Refused, payload};
+pub use checker::{Findings, check, check_with_dead};
+pub use event::{Entered, HEADER, Refused, entry_header, payload};
+pub use kind::event_id;
 pub use writer::{Ending, Writer};
 
 /// One committed event, as the ledger has it.
@@ -33,11 +37,21 @@ pub struct Entry {
     pub refused: bool,
 }
 
+/// How many entries are made at once at most: a statement takes so many values.
+const MOST: u32 = 8_000;
+
 /// Makes the tables `ledger_aggregate` and `ledger_entry`, and `keys` aggregates, called `key-0` and so on.
+///
+/// A ledger is for one run: what is in it must be on the topic. Make the next one in a database of its own, or drop both
+/// tables before, and let it have another topic.
 ///
 /// # Errors
 ///
-/// What the database says.
+/// What the database says: also that the tables are there. What was made before an error stays.
+///
+/// # Cancel safety
+///
+/// As an error.
 pub async fn create(db: &DatabaseConnection, keys: usize) -> Result<(), DbErr> {
     db.execute_unprepared("CREATE TABLE ledger_aggregate (name VARCHAR(64) PRIMARY KEY, version BIGINT NOT NULL)")
         .await?;
@@ -67,9 +81,13 @@ pub async fn enter(txn: &OutboxTransaction, topic: &str, key: &str) -> Result<Uu
     one(enter_all(txn, topic, key, 1, false).await?)
 }
 
-/// Makes `count` entries of an aggregate at once, in three statements. At most 8,000: a statement takes so many values.
+/// Makes `count` entries of an aggregate at once, in three statements. At most 8,000.
 ///
 /// # Errors
+///
+/// As [`enter`]. Of more than 8,000 none is made.
+///
+/// # Cancel safety
 ///
 /// As [`enter`].
 pub async fn enter_many(txn: &OutboxTransaction, topic: &str, key: &str, count: u32) -> Result<Vec<Uuid>, DbErr> {
@@ -80,6 +98,10 @@ pub async fn enter_many(txn: &OutboxTransaction, topic: &str, key: &str, count: 
 /// among the dead letters.
 ///
 /// # Errors
+///
+/// As [`enter`].
+///
+/// # Cancel safety
 ///
 /// As [`enter`].
 pub async fn enter_refused(txn: &OutboxTransaction, topic: &str, key: &str) -> Result<Uuid, DbErr> {
@@ -97,6 +119,9 @@ async fn enter_all(
     count: u32,
     refused: bool,
 ) -> Result<Vec<Uuid>, DbErr> {
+    if count > MOST {
+        return Err(DbErr::Custom(format!("at most {MOST} entries can be made at once, and not {count}")));
+    }
     let backend = txn.get_database_backend();
     // Locks the aggregate until the end of the transaction: its versions are the order of commits.
     let raise = "UPDATE ledger_aggregate SET version = version + ? WHERE name = ?";
@@ -135,7 +160,8 @@ fn statement(backend: DbBackend, text: &str, values: impl IntoIterator<Item = Va
     Statement::from_sql_and_values(backend, numbered, values)
 }
 
-/// All entries: what was committed, and nothing else.
+/// All entries: what was committed, and nothing else. Read them when the writers have ended: what is committed later, or
+/// is not delivered yet when the topic is read, counts as lost.
 ///
 /// # Errors
 ///

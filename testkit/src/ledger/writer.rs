@@ -16,7 +16,8 @@ pub enum Ending {
     SavepointThenCommit,
 }
 
-/// Makes entries through an outbox.
+/// Makes entries through an outbox. For a run in which its own way to the database is troubled too, call it again after
+/// an error: the ledger knows what became of the transaction.
 #[derive(Debug)]
 pub struct Writer {
     outbox: Outbox,
@@ -31,11 +32,16 @@ impl Writer {
         Self { outbox, topic: topic.into(), random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
 
-    /// Runs transactions on `keys` aggregates, at least one, until `events` entries are committed.
+    /// Runs transactions, one after the other, until `events` entries are committed: on the first `keys` aggregates, at
+    /// least one. Each has one to four entries; a twentieth each is rolled back, dropped, or has a savepoint that is.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// What the database says; it ends with the first. [`DbErr::RecordNotFound`] if there are fewer aggregates.
+    ///
+    /// # Cancel safety
+    ///
+    /// The transaction under way is committed or not, as the ledger says.
     pub async fn write(&mut self, keys: u64, events: usize) -> Result<(), DbErr> {
         let mut committed = 0;
         while committed < events {
@@ -56,7 +62,11 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// What the database says. It is not known then whether it is committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write`](Self::write).
     pub async fn transaction(&self, key: &str, count: usize, ending: Ending) -> Result<usize, DbErr> {
         let txn = self.outbox.begin().await?;
         if ending == Ending::SavepointThenCommit {

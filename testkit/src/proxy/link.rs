@@ -41,6 +41,8 @@ enum Fate {
     Pass,
     Swallow,
     Cut,
+    /// It never arrives, and neither does anything after it.
+    Silence,
 }
 
 /// How long a silent connection is kept before it is reset, as by an operating system that gives it up. That takes
@@ -96,19 +98,26 @@ async fn pump(link: &Link<'_>, direction: Direction, mut from: ReadHalf<'_>, mut
     loop {
         let mut piece = match link.shared.protocol {
             Protocol::Database if !first.is_empty() => std::mem::take(&mut first),
-            Protocol::Database => match from.read(&mut buffer).await? {
+            Protocol::Database | Protocol::Broker => match from.read(&mut buffer).await? {
                 0 => return Ok(End::Closed),
                 read => buffer[..read].to_vec(),
             },
-            Protocol::Kafka => match kafka::frame(&mut from).await? {
-                None => return Ok(End::Closed),
-                Some(frame) => frame,
+            Protocol::Kafka => match kafka::frame(&mut from).await {
+                Ok(None) => return Ok(End::Closed),
+                Ok(Some(frame)) => frame,
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        link.shared.is_not_kafka.store(true, Ordering::Relaxed);
+                    }
+                    return Err(error);
+                }
             },
         };
         match link.judge(direction, &mut piece) {
             Fate::Pass => {}
             Fate::Swallow => continue,
             Fate::Cut => return Ok(End::Cut),
+            Fate::Silence => return Ok(End::Silent),
         }
         link.wait(direction).await;
         let mut rest = &piece[..];
@@ -143,6 +152,7 @@ impl Link<'_> {
                 let answered = lock(&self.requests).answered(piece);
                 self.judge_response(answered, piece)
             }
+            (Protocol::Broker, _) => Fate::Pass,
         }
     }
 
@@ -173,6 +183,7 @@ impl Link<'_> {
         match self.shared.traps.commit() {
             Commit::Passes => Fate::Pass,
             Commit::IsCut => Fate::Cut,
+            Commit::IsSwallowed => Fate::Silence,
             Commit::IsCutLater(trap) => {
                 *lock(&self.answer) = Some(trap);
                 Fate::Pass

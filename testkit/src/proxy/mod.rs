@@ -3,6 +3,7 @@
 mod client;
 mod kafka;
 mod link;
+mod listener;
 mod messages;
 mod metadata;
 mod mysql;
@@ -16,10 +17,11 @@ mod weather;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use spells::Spell;
@@ -30,6 +32,7 @@ use weather::Weather;
 
 /// What is understood of the bytes that pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Protocol {
     /// PostgreSQL's, or MySQL's and MariaDB's: a client's COMMIT is seen, also a prepared one on PostgreSQL.
     ///
@@ -37,8 +40,11 @@ pub enum Protocol {
     /// `require` they refuse to connect.
     Database,
     /// Kafka's, without TLS: requests and responses are told apart, and the broker's address in them becomes the
-    /// proxy's.
+    /// proxy's. In TLS they could not be: the connections are cut, and [`Proxy::bypassed`] says why.
     Kafka,
+    /// That of any other broker: bytes pass as they are, also in TLS, and no [`Trap`] is for them. Clients must take no
+    /// other way than the one that they were given.
+    Broker,
 }
 
 /// Which way bytes go.
@@ -50,7 +56,8 @@ pub enum Direction {
     ToClient,
 }
 
-/// Stands between clients and one server. It lives as long as the program.
+/// Stands between clients and one server. It lives as long as the Tokio runtime in which it was started, and takes no
+/// client after that; dropping it changes nothing. Clones are the same proxy.
 #[derive(Debug, Clone)]
 pub struct Proxy {
     address: SocketAddr,
@@ -67,16 +74,26 @@ struct Shared {
     traps: Arc<Traps>,
     /// Brokers that are not behind the proxy.
     elsewhere: Mutex<BTreeSet<String>>,
+    /// Whether something else than Kafka's protocol came where that is understood.
+    is_not_kafka: AtomicBool,
 }
 
 impl Proxy {
-    /// Listens on a free port of the loopback interface, for clients of `server`. Kafka's brokers must be one broker,
+    /// Listens on a free port of the loopback interface, `127.0.0.1`, for clients of `server`: they must be on this
+    /// machine, and not in a container with a network of its own. Whether there is a server shows when a client comes: its
+    /// connection is reset if nobody listens.
+    ///
+    /// Kafka's brokers must be one broker,
     /// which clients then find behind the proxy, whatever it says how to reach it; of more than one, clients would take
     /// ways that the proxy does not see, so they get [no answer](Self::elsewhere).
     ///
     /// # Errors
     ///
     /// When the port cannot be bound.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime with I/O and time.
     pub async fn start(server: SocketAddr, protocol: Protocol) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -87,8 +104,9 @@ impl Proxy {
             weather: watch::Sender::default(),
             traps: Arc::default(),
             elsewhere: Mutex::default(),
+            is_not_kafka: AtomicBool::new(false),
         });
-        tokio::spawn(accept(listener, Arc::clone(&shared)));
+        tokio::spawn(listener::accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared })
     }
 
@@ -129,31 +147,32 @@ impl Proxy {
         Spell::cast(&self.shared, spells::Kind::Slow(latency))
     }
 
-    /// When so many bytes have passed, in any direction and wherever that is in a message, all connections are reset,
-    /// once.
+    /// When so many bytes have passed, in both directions and on all connections together, and wherever that is in a
+    /// message, all connections are reset, once. With 0 it is when the next byte comes.
     #[expect(clippy::must_use_candidate, reason = "it can be left where it is")]
     pub fn cut_after(&self, bytes: u64) -> Armed {
         self.shared.traps.arm(Moment::Bytes(bytes))
     }
 
     /// Sets a trap, beside others that nothing went into yet. Where several wait for the same thing, the one that was
-    /// set first gets it.
+    /// set first gets it. One that is for another [protocol](Self::protocol) waits for ever.
     #[expect(clippy::must_use_candidate, reason = "it can be left where it is")]
     pub fn set(&self, trap: Trap) -> Armed {
         self.shared.traps.arm(match trap {
             Trap::CutBeforeCommit => Moment::BeforeCommit,
             Trap::CutAfterCommit => Moment::AfterCommit,
+            Trap::SwallowCommit => Moment::InsteadOfCommit,
             Trap::DropProduceResponse(nth) => Moment::Responses(nth),
         })
     }
 
-    /// How many connections were cut at COMMIT, since the beginning.
+    /// How many connections were reset at COMMIT, since the beginning.
     #[must_use]
     pub fn cut_commits(&self) -> u64 {
         self.shared.traps.cut_commits()
     }
 
-    /// How many connections there ever were. With none, clients go another way.
+    /// How many connections there ever were, through to the server. With none, clients go another way.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.weather.borrow().opened
@@ -176,6 +195,9 @@ impl Proxy {
                 elsewhere.join(", ")
             ));
         }
+        if self.shared.is_not_kafka.load(Ordering::Relaxed) {
+            return Some("what passes is not Kafka's protocol; use no TLS on the way to the proxy".to_owned());
+        }
         (self.connections() == 0).then(|| format!("nobody ever connected to the proxy at {}", self.address))
     }
 
@@ -185,13 +207,14 @@ impl Proxy {
         self.shared.protocol
     }
 
-    /// Whether nothing is held, slow, or waiting to happen.
+    /// Whether nothing is held, slow, or waiting to happen. [Silent](Self::silence) connections are none of these.
     #[must_use]
     pub fn is_untroubled(&self) -> bool {
         self.shared.traps.are_none() && self.shared.weather.borrow().is_fair()
     }
 
-    /// From now on nothing happens any more: every [`Spell`] is over, and every trap and allowance is removed.
+    /// From now on nothing happens any more: every [`Spell`] is over, and every trap and allowance is removed. Connections
+    /// that were [silenced](Self::silence) stay silent until their minute is over.
     pub fn heal(&self) {
         self.shared.traps.clear();
         self.shared.weather.send_modify(Weather::heal);
@@ -206,24 +229,5 @@ impl Shared {
             touched = std::mem::take(&mut weather.open);
         });
         touched
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    loop {
-        // Out of file descriptors, say; the client sees that nobody answers.
-        let Ok((client, _)) = listener.accept().await else { continue };
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            match TcpStream::connect(shared.server).await {
-                Ok(server) => {
-                    let begun = weather::opened(&shared.weather);
-                    link::run(client, server, &shared, begun).await;
-                    weather::closed(&shared.weather, begun);
-                }
-                // As if nobody listened.
-                Err(_) => drop(client.set_zero_linger()),
-            }
-        });
     }
 }

@@ -7,12 +7,16 @@ use tokio::sync::watch;
 
 /// Something that happens once, when its moment comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Trap {
-    /// The connection is cut when the client says COMMIT; the server never hears it.
+    /// Of a database: the connection is cut when the client says COMMIT; the server never hears it.
     CutBeforeCommit,
-    /// The connection is cut when the server has answered a COMMIT; the client never hears it.
+    /// Of a database: the connection is cut when the server has answered a COMMIT; the client never hears it.
     CutAfterCommit,
-    /// So many responses to Produce requests from now, one is swallowed; the connection stays. 0 counts as 1.
+    /// Of a database: the server never hears a client's COMMIT, and the connection says nothing any more until it is reset,
+    /// as after [`silence`](super::Proxy::silence). The server keeps the transaction open for as long as it likes.
+    SwallowCommit,
+    /// Of Kafka: so many responses to Produce requests from now, one is swallowed; the connection stays. 0 counts as 1.
     DropProduceResponse(u32),
 }
 
@@ -75,6 +79,7 @@ struct Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     BeforeCommit,
+    InsteadOfCommit,
     AfterCommit,
     /// The answer to a COMMIT that has passed.
     Answer,
@@ -89,6 +94,7 @@ pub(super) enum Moment {
 pub(super) enum Commit {
     Passes,
     IsCut,
+    IsSwallowed,
     /// It passes, and its answer is for this trap.
     IsCutLater(u64),
 }
@@ -118,15 +124,25 @@ impl Traps {
     /// A client commits: one trap is for it.
     pub(super) fn commit(&self) -> Commit {
         let mut state = self.lock();
-        let is_for_it = |waiting: &Waiting| matches!(waiting.moment, Moment::BeforeCommit | Moment::AfterCommit);
+        let is_for_it = |waiting: &Waiting| {
+            matches!(waiting.moment, Moment::BeforeCommit | Moment::InsteadOfCommit | Moment::AfterCommit)
+        };
         let Some(at) = state.waiting.iter().position(is_for_it) else { return Commit::Passes };
-        if state.waiting[at].moment == Moment::BeforeCommit {
-            state.spring(at);
-            state.cut_commits += 1;
-            return Commit::IsCut;
+        match state.waiting[at].moment {
+            Moment::BeforeCommit => {
+                state.spring(at);
+                state.cut_commits += 1;
+                Commit::IsCut
+            }
+            Moment::InsteadOfCommit => {
+                state.spring(at);
+                Commit::IsSwallowed
+            }
+            _ => {
+                state.waiting[at].moment = Moment::Answer;
+                Commit::IsCutLater(state.waiting[at].id)
+            }
         }
-        state.waiting[at].moment = Moment::Answer;
-        Commit::IsCutLater(state.waiting[at].id)
     }
 
     /// The answer to a COMMIT comes. Says whether the trap for it is still there, and takes it.

@@ -4,6 +4,7 @@
 //! [`drop_at`](outbox_tests::drop_at), does what a program would do next, and says what must have come of it. What
 //! must hold after every call whatever it was, [`World::is_well`] looks at.
 
+mod every_function;
 mod kafka;
 mod migration;
 mod processor;
@@ -17,7 +18,7 @@ mod world;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use outbox_tests::{TestDatabase, on_every_database};
+use outbox_tests::{Role, TestDatabase, on_every_database};
 
 use self::world::World;
 
@@ -67,18 +68,20 @@ macro_rules! cases {
 }
 
 /// By module, so that they run beside each other.
-const CASES: [&[(&str, Case)]; 6] = [
+const CASES: [&[(&str, Case)]; 7] = [
     cases! { transactions:
-        begin begin_with_options begin_by_trait begin_with_config
+        begin begin_with_options begin_by_trait begin_with_options_by_trait begin_with_config
         commit commit_strict commit_of_a_savepoint rollback rollback_of_a_savepoint flush
-        savepoint savepoint_with_options
+        savepoint savepoint_with_options savepoint_by_trait savepoint_with_config
         transaction transaction_with_config transaction_async transaction_with_config_async
-        nested_transaction nested_transaction_async check
+        nested_transaction nested_transaction_with_config nested_transaction_async nested_transaction_with_config_async
+        check
     },
     cases! { statements:
         execute_raw execute execute_unprepared query_one_raw query_one query_all_raw query_all stream_raw stream
-        execute_on_the_pool execute_raw_on_the_pool execute_unprepared_on_the_pool query_one_on_the_pool
-        query_all_on_the_pool stream_on_the_pool
+        execute_on_the_pool execute_raw_on_the_pool execute_unprepared_on_the_pool
+        query_one_raw_on_the_pool query_one_on_the_pool query_all_raw_on_the_pool query_all_on_the_pool
+        stream_raw_on_the_pool stream_on_the_pool
     },
     cases! { record:
         in_a_transaction with_options_in_a_transaction on_the_outbox with_options_on_the_outbox
@@ -90,16 +93,21 @@ const CASES: [&[(&str, Case)]; 6] = [
         requeue requeue_key requeue_all delete give_up
     },
     cases! { migration:
-        up down status check standard_up
+        up down status check up_in_a_transaction up_in_an_owned_transaction down_in_a_transaction
         trait_up trait_down fresh refresh reset install uninstall models migrations_with_status
+        standard_up standard_down standard_trait_up standard_trait_down standard_fresh standard_refresh standard_reset
+        standard_install standard_uninstall standard_models standard_migrations_with_status
+        spliced_up spliced_down
     },
-    cases! { processor: run_once run_until shutdown join snapshot },
+    cases! { processor: run_once run_until shutdown join snapshot woken },
+    cases! { store: listen },
 ];
 
-/// Every case of a module, with pools that are new and with one that has been used.
-async fn sweep(db: TestDatabase, connections: u32, module: usize) {
+/// Every case of a module, as somebody or as the owner of the tables; with pools that are new, and with one that has
+/// been used.
+async fn sweep(db: TestDatabase, connections: u32, module: usize, role: Option<Role>) {
     let mut failures = Vec::new();
-    let world = World::new(db, connections).await;
+    let world = World::new(db, connections, role).await;
     for (name, case) in CASES[module] {
         for cold in [true, false] {
             let mut world = world.with_pool().await;
@@ -130,28 +138,32 @@ async fn sweep(db: TestDatabase, connections: u32, module: usize) {
 }
 
 macro_rules! sweeps {
-    ($($name:ident: $module:literal)*) => {
+    ($($name:ident: $module:literal $role:expr;)*) => {
         on_every_database! {$(
             async fn $name(db: TestDatabase) {
-                sweep(db, 3, $module).await;
+                sweep(db, 3, $module, $role).await;
             }
         )*}
 
         /// SeaORM's default pool for SQLite.
-        mod one_connection {$(
+        mod one_connection {
+            use super::Role;
+            $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                super::sweep(outbox_tests::sqlite_default_pool().await, 1, $module).await;
+                super::sweep(outbox_tests::sqlite_default_pool().await, 1, $module, $role).await;
             }
-        )*}
+            )*
+        }
     };
 }
 
 sweeps! {
-    a_dropped_transaction_call_harms_nothing: 0
-    a_dropped_statement_harms_nothing: 1
-    a_dropped_record_harms_nothing: 2
-    a_dropped_call_of_the_store_harms_nothing: 3
-    a_dropped_migration_harms_nothing: 4
-    a_dropped_call_of_a_processor_harms_nothing: 5
+    a_dropped_transaction_call_harms_nothing: 0 Some(Role::Writer);
+    a_dropped_statement_harms_nothing: 1 Some(Role::Writer);
+    a_dropped_record_harms_nothing: 2 Some(Role::Writer);
+    a_dropped_call_of_the_store_harms_nothing: 3 None;
+    a_dropped_migration_harms_nothing: 4 None;
+    a_dropped_call_of_a_processor_harms_nothing: 5 Some(Role::Service);
+    a_dropped_listener_harms_nothing: 6 Some(Role::Service);
 }

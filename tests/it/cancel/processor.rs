@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_core::{MemoryPublisher, Processor, ProcessorHandle};
+use futures_util::poll;
+use outbox_core::{MemoryPublisher, Processor, ProcessorHandle, Wake};
 use outbox_tests::{drop_at, eventually};
 
 use super::world::{World, event};
@@ -87,4 +88,19 @@ pub(super) async fn join(world: &World, label: &str, n: usize) -> Done {
     let mut done = asked(world, label, n.min(1), async |handle| handle.join().await.unwrap()).await;
     done.completed = true;
     done
+}
+
+/// A wake that was not returned is kept for the next call: also one that came to a call which was dropped before it
+/// was polled again.
+pub(super) async fn woken(_world: &World, _label: &str, n: usize) -> Done {
+    let wake = Wake::new();
+    let mut waiting = Box::pin(wake.woken());
+    for _ in 0..n {
+        assert!(poll!(&mut waiting).is_pending());
+    }
+    wake.wake();
+    drop(waiting);
+    assert!(drop_at(1, wake.woken()).await.is_some());
+    assert!(drop_at(1, wake.woken()).await.is_none(), "it is returned once");
+    Done { completed: n == 3, left: Left::Nothing }
 }

@@ -4,8 +4,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use outbox_core::event::OrderKey;
 use outbox_core::testing::{Outcomes, Reported, message};
-use outbox_core::{MemoryPublisher, Message, PublishError, Publisher, Router, publish_fn};
+use outbox_core::{
+    EventId, LogPublisher, MemoryPublisher, Message, NoopPublisher, PublishError, Publisher, Router, publish_fn,
+};
 use outbox_tests::drop_at;
 
 use super::MOST;
@@ -38,7 +41,8 @@ fn batch(n: usize) -> Vec<Message> {
 }
 
 /// Every batch is given to a call that is dropped at its n-th poll, and so is a flush behind it, which gives nothing up.
-async fn sweep(publisher: impl Publisher, received: impl FnOnce() -> Vec<Arc<Message>>) {
+/// Says what was sent.
+async fn reports(publisher: impl Publisher) -> Vec<(Option<OrderKey>, EventId)> {
     let (outcomes, mut sent) = (Outcomes::new(), Vec::new());
     for n in 1..=MOST {
         let batch = batch(n);
@@ -50,8 +54,13 @@ async fn sweep(publisher: impl Publisher, received: impl FnOnce() -> Vec<Arc<Mes
         assert!(outcomes.all().await.iter().all(|outcome| *outcome == Reported::Delivered));
     }
     publisher.flush(PATIENCE).await;
+    sent
+}
+
+/// All of it is there, in the order of its keys.
+async fn sweep(publisher: impl Publisher, received: impl FnOnce() -> Vec<Arc<Message>>) {
+    let mut sent = reports(publisher).await;
     let mut received: Vec<_> = received().iter().map(|message| (message.order_key(), message.id())).collect();
-    // Of each key in its order.
     sent.sort_by(|(one, _), (other, _)| one.cmp(other));
     received.sort_by(|(one, _), (other, _)| one.cmp(other));
     assert_eq!(received, sent);
@@ -81,4 +90,10 @@ async fn a_dropped_call_or_wait_of_memory_loses_nothing() {
     }
     sweep(there.clone(), || there.messages()).await;
     assert_eq!(there.wait_for(40 * MOST, PATIENCE).await.unwrap().len(), 40 * MOST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_call_that_sends_nowhere_is_reported() {
+    assert_eq!(reports(LogPublisher::new()).await.len(), 40 * MOST);
+    assert_eq!(reports(NoopPublisher::new()).await.len(), 40 * MOST);
 }

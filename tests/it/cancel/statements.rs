@@ -93,7 +93,10 @@ on_the_pool! {
     execute_raw_on_the_pool: |outbox, world, n| outbox.execute_raw(insert(world));
     execute_on_the_pool: |outbox, world, n| outbox.execute(&built_insert());
     execute_unprepared_on_the_pool: |outbox, world, n| outbox.execute_unprepared(INSERT);
-    query_one_on_the_pool: |outbox, world, n| outbox.query_one_raw(select(world, n));
+    query_one_raw_on_the_pool: |outbox, world, n| outbox.query_one_raw(select(world, n));
+    query_one_on_the_pool: |outbox, world, n| outbox.query_one(&built());
+    query_all_raw_on_the_pool: |outbox, world, n| outbox.query_all_raw(select(world, n));
     query_all_on_the_pool: |outbox, world, n| outbox.query_all(&built());
-    stream_on_the_pool: |outbox, world, n| async { read_all(outbox.stream_raw(select(world, n)).await?).await };
+    stream_raw_on_the_pool: |outbox, world, n| async { read_all(outbox.stream_raw(select(world, n)).await?).await };
+    stream_on_the_pool: |outbox, world, n| async { read_all(outbox.stream(&built()).await?).await };
 }

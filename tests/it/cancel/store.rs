@@ -3,18 +3,21 @@
 
 use std::time::Duration;
 
+use futures_util::future;
+use outbox_core::Wake;
 use outbox_core::event::{EventId, OrderKey};
 use outbox_core::store::{
     Admin, Change, Fate, LaneRead, LaneSettle, Lease, LeaseRequest, Reach, ReadRequest, Row, SettleRequest, Store,
 };
-use outbox_sea_orm::SeaOrmStore;
-use outbox_tests::{drop_at, eventually};
+use outbox_sea_orm::{Outbox, SeaOrmStore};
+use outbox_tests::{Kind, drop_at, eventually};
 use uuid::Uuid;
 
 use super::world::{World, event};
 use super::{Done, Left};
 
 const LONG: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn request(processor: Uuid) -> LeaseRequest {
     LeaseRequest {
@@ -163,6 +166,21 @@ pub(super) async fn promote(world: &World, label: &str, n: usize) -> Done {
     })
     .await;
     Done::new(answer.map(Result::unwrap).as_ref(), Left::Event, Left::Event)
+}
+
+/// It goes on for ever where there is something to hear: it is dropped while it connects, or as soon as it listens.
+/// Either way nobody listens any more.
+pub(super) async fn listen(world: &World, _label: &str, n: usize) -> Done {
+    let outbox = Outbox::builder(world.conn().clone()).notify(true).build().unwrap();
+    let (store, wake) = (outbox.store(), Wake::new());
+    let listening = future::select(store.listen(&wake), Box::pin(wake.woken()));
+    let answer = drop_at(n, listening).await.map(drop);
+    if world.db.kind() == Kind::Postgres {
+        let listeners =
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
+        eventually(PATIENCE, || async { world.number(listeners).await == 0 }).await;
+    }
+    Done::new(answer.as_ref(), Left::Nothing, Left::Nothing)
 }
 
 macro_rules! looks {

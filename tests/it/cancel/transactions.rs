@@ -36,6 +36,11 @@ pub(super) async fn begin_with_config(world: &World, label: &str, n: usize) -> D
     use_it(drop_at(n, world.outbox.begin_with_config(None, Some(AccessMode::ReadWrite))).await, label).await
 }
 
+pub(super) async fn begin_with_options_by_trait(world: &World, label: &str, n: usize) -> Done {
+    let options = TransactionOptions::default();
+    use_it(drop_at(n, TransactionTrait::begin_with_options(&world.outbox, options)).await, label).await
+}
+
 /// A transaction with a row and an event.
 pub(super) async fn staged(world: &World, label: &str) -> OutboxTransaction {
     let txn = world.outbox.begin().await.unwrap();
@@ -112,6 +117,19 @@ pub(super) async fn savepoint_with_options(world: &World, label: &str, n: usize)
     committed(txn, answer.as_ref()).await
 }
 
+pub(super) async fn savepoint_by_trait(world: &World, label: &str, n: usize) -> Done {
+    let txn = staged(world, label).await;
+    let answer = inside(drop_at(n, TransactionTrait::begin(&txn)).await).await;
+    committed(txn, answer.as_ref()).await
+}
+
+/// A savepoint has no settings of its own, so there are none to give it.
+pub(super) async fn savepoint_with_config(world: &World, label: &str, n: usize) -> Done {
+    let txn = staged(world, label).await;
+    let answer = inside(drop_at(n, txn.begin_with_config(None, None)).await).await;
+    committed(txn, answer.as_ref()).await
+}
+
 fn ran(answer: Option<Result<(), TransactionError<DbErr>>>) -> Done {
     Done::new(answer.map(Result::unwrap).as_ref(), Left::Both, Left::BothOrNothing)
 }
@@ -145,6 +163,19 @@ pub(super) async fn nested_transaction(world: &World, label: &str, n: usize) -> 
 pub(super) async fn nested_transaction_async(world: &World, label: &str, n: usize) -> Done {
     let txn = staged(world, label).await;
     let answer = drop_at(n, txn.transaction_async(async |txn: &OutboxTransaction| loose(txn).await)).await;
+    committed(txn, answer.map(Result::unwrap).as_ref()).await
+}
+
+pub(super) async fn nested_transaction_with_config(world: &World, label: &str, n: usize) -> Done {
+    let txn = staged(world, label).await;
+    let answer = drop_at(n, txn.transaction_with_config(|inner| Box::pin(loose(inner)), None, None)).await;
+    committed(txn, answer.map(Result::unwrap).as_ref()).await
+}
+
+pub(super) async fn nested_transaction_with_config_async(world: &World, label: &str, n: usize) -> Done {
+    let txn = staged(world, label).await;
+    let callback = async |txn: &OutboxTransaction| loose(txn).await;
+    let answer = drop_at(n, txn.transaction_with_config_async(callback, None, None)).await;
     committed(txn, answer.map(Result::unwrap).as_ref()).await
 }
 

@@ -7,8 +7,8 @@ use outbox_core::store::Store;
 use outbox_sea_orm::migration::Migrator;
 use outbox_sea_orm::{Outbox, OutboxTransaction, SeaOrmStore};
 use outbox_tests::ledger::Entered;
-use outbox_tests::{Kind, TestDatabase, eventually};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
+use outbox_tests::{Kind, Role, TestDatabase, eventually};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
 use uuid::Uuid;
 
 use super::Left;
@@ -24,6 +24,8 @@ pub(super) struct World {
     /// Looks on with a connection of its own.
     observer: DatabaseConnection,
     connections: u32,
+    /// Who calls the functions; the owner of the tables unless it is said.
+    role: Option<Role>,
 }
 
 /// Holds all connections of a pool at once, writes a row by each, and says how many the pool has.
@@ -43,28 +45,28 @@ macro_rules! use_all {
 }
 
 impl World {
-    pub(super) async fn new(db: TestDatabase, connections: u32) -> Self {
-        let outbox = Outbox::new(pool(&db, connections).await);
-        Migrator::up(outbox.inner(), None).await.unwrap();
+    pub(super) async fn new(db: TestDatabase, connections: u32, role: Option<Role>) -> Self {
+        let observer = pool(&db, 1, None).await;
+        Migrator::up(&observer, None).await.unwrap();
         let table = "(label VARCHAR(100) NOT NULL)";
         for sql in [
             &format!("CREATE TABLE thing {table}"),
             &format!("CREATE TABLE loose {table}"),
             "CREATE TABLE probe (n INT)",
         ] {
-            outbox.inner().execute_unprepared(sql).await.unwrap();
+            observer.execute_unprepared(sql).await.unwrap();
         }
-        put(outbox.inner(), "shared").await.unwrap();
-        let observer = pool(&db, 1).await;
+        put(&observer, "shared").await.unwrap();
+        let outbox = Outbox::new(pool(&db, connections, role).await);
         if db.kind() == Kind::MariaDb {
             observer.execute_unprepared("SET SESSION innodb_lock_wait_timeout = 10").await.unwrap();
         }
-        Self { db: Arc::new(db), outbox, observer, connections }
+        Self { db: Arc::new(db), outbox, observer, connections, role }
     }
 
     /// The same database through a new pool.
     pub(super) async fn with_pool(&self) -> Self {
-        Self { outbox: Outbox::new(pool(&self.db, self.connections).await), ..self.clone() }
+        Self { outbox: Outbox::new(pool(&self.db, self.connections, self.role).await), ..self.clone() }
     }
 
     pub(super) fn conn(&self) -> &DatabaseConnection {
@@ -188,14 +190,17 @@ impl World {
     }
 }
 
-async fn pool(db: &TestDatabase, connections: u32) -> DatabaseConnection {
-    db.connect(|options| {
+async fn pool(db: &TestDatabase, connections: u32, role: Option<Role>) -> DatabaseConnection {
+    let configure = |options: &mut ConnectOptions| {
         options.max_connections(connections).acquire_timeout(PATIENCE);
         if connections > 1 {
             options.map_sqlx_sqlite_opts(|options| options.pragma("journal_mode", "WAL").busy_timeout(PATIENCE));
         }
-    })
-    .await
+    };
+    match role {
+        Some(role) => db.connect_for(role, configure).await,
+        None => db.connect(configure).await,
+    }
 }
 
 pub(super) async fn put(conn: &impl ConnectionTrait, label: &str) -> Result<(), DbErr> {

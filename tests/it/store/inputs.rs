@@ -7,7 +7,7 @@ use outbox_core::event::Envelope;
 use outbox_core::{Limits, MemoryPublisher};
 use outbox_sea_orm::Outbox;
 use outbox_sea_orm::migration::{Options, OutboxMigrator, TableNames};
-use outbox_tests::{TestDatabase, on_every_database};
+use outbox_tests::{Role, TestDatabase, on_every_database};
 
 use super::fixture::{Again, binary, event};
 
@@ -42,7 +42,7 @@ on_every_database! {
     async fn strange_keys_and_payloads_arrive_byte_for_byte(db: TestDatabase) {
         OutboxMigrator::new(Options::default()).up(db.connection()).await.unwrap();
         let limits = Limits::new().payload_bytes(16 * 1024 * 1024);
-        let outbox = Outbox::builder(db.connection().clone()).limits(limits).build().unwrap();
+        let outbox = Outbox::builder(db.pool(Role::Service).await).limits(limits).build().unwrap();
         let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         let large = "ü".repeat(5_000_000);
         let bodies = ["", "null", "{", "\r\n\t", "'; --", "\u{feff}", &nested, &large];
@@ -56,7 +56,7 @@ on_every_database! {
 
     async fn any_bytes_arrive_where_the_column_holds_bytes(db: TestDatabase) {
         OutboxMigrator::new(binary()).up(db.connection()).await.unwrap();
-        let outbox = Outbox::new(db.connection().clone());
+        let outbox = Outbox::new(db.pool(Role::Service).await);
         let all: Vec<u8> = (0..=255).collect();
         let bodies = [vec![0xff; 1_000], vec![0], b"\xed\xa0\x80".to_vec(), all, Vec::new()];
         let of = |body: Vec<u8>| Envelope { payload: Some(body.into()), ..event("key", "") };

@@ -126,9 +126,7 @@ impl TestDatabase {
     ///
     /// When the database cannot be reached.
     pub async fn connect(&self, configure: impl FnOnce(&mut ConnectOptions)) -> DatabaseConnection {
-        let mut options = options(&self.url);
-        configure(&mut options);
-        Database::connect(options).await.expect("another connection to the test's database")
+        connect_to(&self.url, configure).await
     }
 
     /// Another pool with so many connections, opened as we recommend.
@@ -137,11 +135,19 @@ impl TestDatabase {
     ///
     /// When the database cannot be reached.
     pub async fn another_pool(&self, connections: u32) -> DatabaseConnection {
-        self.connect(|options| {
-            recommended(options.max_connections(connections).acquire_timeout(Duration::from_secs(30)));
-        })
-        .await
+        connect_to(&self.url, of(connections)).await
     }
+}
+
+/// So many connections, opened as we recommend.
+pub(crate) fn of(connections: u32) -> impl FnOnce(&mut ConnectOptions) {
+    move |options| recommended(options.max_connections(connections).acquire_timeout(Duration::from_secs(30)))
+}
+
+pub(crate) async fn connect_to(url: &str, configure: impl FnOnce(&mut ConnectOptions)) -> DatabaseConnection {
+    let mut options = options(url);
+    configure(&mut options);
+    Database::connect(options).await.expect("another connection to the test's database")
 }
 
 async fn in_file(configure: impl FnOnce(&mut ConnectOptions)) -> TestDatabase {

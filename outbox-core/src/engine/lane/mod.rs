@@ -3,6 +3,8 @@
 mod asking;
 mod intake;
 mod restart;
+#[cfg(test)]
+mod view;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

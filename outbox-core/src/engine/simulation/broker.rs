@@ -41,18 +41,23 @@ impl World {
             }
             let at = self.arrival(n, key, &message);
             // An answer can take longer than the lease lasts.
-            let report = if self.faults && self.random.u8(..200) == 0 { 6_000 } else { 30 };
-            let report = self.random.u64(0..report);
+            let late = self.faults && self.random.u8(..200) == 0;
+            let report = if late { self.milliseconds(0..6_000) } else { self.latency(30) };
             self.send(n, life, at, Action::Append { node: n, life, token, message, outcome, persist, report });
         }
-        self.after(1, Action::Arrive(n, life, Event::BatchTaken));
+        let taken = u64::from(!self.instant);
+        self.after(taken, Action::Arrive(n, life, Event::BatchTaken));
     }
 
     /// When a message reaches the broker.
     fn arrival(&mut self, n: usize, key: usize, message: &Message) -> Duration {
-        let slow = if !self.fast && self.random.u8(..50) == 0 { 4_000 } else { 10 };
-        let slow = if self.harsh { 200..1_500 } else { 0..slow };
-        let mut at = self.now + self.milliseconds(slow);
+        let slow = !self.fast && self.random.u8(..50) == 0;
+        let mut at = self.now
+            + match slow {
+                _ if self.harsh => self.milliseconds(200..1_500),
+                true => self.milliseconds(0..4_000),
+                false => self.latency(10),
+            };
         if let Some(silence) = self.silence.filter(|silence| self.is_in(silence.area, key, message)) {
             at = at.max(silence.until);
         }

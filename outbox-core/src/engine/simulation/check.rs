@@ -28,6 +28,8 @@ pub(super) enum Violation {
     NotHeldBack(String),
     /// Settled before an earlier one of its key.
     Gap(String),
+    /// Pending, and neither in the memory of its processor nor looked for.
+    Forgotten(String),
     /// A shard was handed over although the time for its events was not over.
     GivenUpEarly(String),
     /// Pending for long after the last fault.

@@ -55,7 +55,7 @@ impl World {
         };
         let lost = matches!(fault, Fault::Half | Fault::AnswerLost);
         let late = fault == Fault::AnswerLate;
-        let latency = if late { self.milliseconds(0..6_000) } else { self.milliseconds(0..20) };
+        let latency = if late { self.milliseconds(0..6_000) } else { self.latency(20) };
         let latency = latency.max(self.tricks.gap.take().unwrap_or_default());
         let Some(patience) = patience else { return };
         let event = if lost || latency > patience { failure } else { event.or(failure) };
@@ -99,7 +99,8 @@ impl World {
             }
             Effect::Promote(leases) => {
                 let id = self.identity(id);
-                Event::Promoted(at_once(self.store.promote(id, &leases, 10)))
+                let due = at_once(self.store.promote(id, &leases, 10));
+                Event::Promoted(due.map(|due| self.spoil_due(due)))
             }
             Effect::Check | Effect::Publish(_) => return None,
         })

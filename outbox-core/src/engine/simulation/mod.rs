@@ -6,6 +6,7 @@
 mod area;
 mod broken;
 mod broker;
+mod calls;
 mod check;
 mod clock;
 mod contract;
@@ -13,6 +14,7 @@ mod cut;
 mod database;
 mod facts;
 mod hang;
+mod memory;
 mod nodes;
 mod plan;
 mod queue;
@@ -24,10 +26,11 @@ mod writers;
 
 use std::sync::Mutex;
 
+use self::area::Area;
 pub(super) use self::nodes::at_once;
 use self::seeds::{Seeds, run_all, say};
 use self::summary::Summary;
-use self::world::World;
+use self::world::{Action, World};
 use crate::retry::OnDeath;
 
 /// Seeds that have failed, one a line. They mean what they meant only for as long as the simulation draws its chances
@@ -51,6 +54,22 @@ fn deploys(seed: u64) -> World {
     let mut world = quiet(seed);
     (world.fast, world.left_to_write) = (true, usize::MAX);
     world.plan_rolling_deploys();
+    world
+}
+
+/// Calls take no time.
+fn instant(seed: u64) -> World {
+    let mut world = faulty(seed);
+    (world.instant, world.fast) = (true, true);
+    world
+}
+
+/// A topic says nothing for so long that nothing happens any more, and then all is well.
+fn still(seed: u64) -> World {
+    let nodes = usize::try_from(seed % 3 + 1).unwrap();
+    let mut world = World::new(seed, OnDeath::ParkKey, Some(nodes));
+    let length = world.milliseconds(70_000..90_000);
+    world.after(2_000, Action::Silence(Area::Topic, length));
     world
 }
 
@@ -107,6 +126,16 @@ fn rolling_deploys_repeat_nothing() {
         assert!(world.summary.stops >= 6, "seed {seed}: {} stops", world.summary.stops);
         assert_eq!((world.repeats(), world.summary.may_repeat), (0, 0), "seed {seed}");
     }
+}
+
+#[test]
+fn calls_that_take_no_time_come_to_an_end() {
+    run_all(&Seeds::a_tenth(50), |seed| drop(simulate(instant(seed))));
+}
+
+#[test]
+fn who_has_nothing_to_do_asks_seldom() {
+    run_all(&Seeds::a_tenth(20), |seed| drop(simulate(still(seed))));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::area::partition_of;
+use super::calls::Calls;
 use super::check::Violation;
 use super::clock::Clock;
 use super::repeats::Open;
@@ -34,6 +35,7 @@ pub(super) struct Node {
     /// The leases of the last round that it heard of.
     pub(super) held: BTreeMap<Shard, i64>,
     pub(super) open: Vec<Open>,
+    pub(super) calls: Calls,
 }
 
 impl Node {
@@ -51,6 +53,7 @@ impl Node {
             partitions: Arc::default(),
             held: BTreeMap::new(),
             open: Vec::new(),
+            calls: Calls::default(),
         }
     }
 
@@ -160,12 +163,16 @@ impl World {
             node.held = reply.held.iter().map(|lease| (lease.shard, lease.epoch)).collect();
         }
         self.note_hint(n, &event);
+        let tells = matches!(event, Event::Read(Ok(_)) | Event::Settled(Ok(_)));
         let node = &mut self.nodes[n];
         let now = node.clock.at(self.now);
         if let Some(engine) = &mut node.engine {
             engine.handle(now, event);
         }
         self.poll(n);
+        if tells {
+            self.check_memory(n);
+        }
     }
 
     fn poll(&mut self, n: usize) {
@@ -179,6 +186,7 @@ impl World {
         }
         node.poll_at = next.map(|next| node.clock.when(next));
         self.note_dropped(n);
+        self.count_calls(n, effects.len());
         for effect in effects {
             self.note(|| format!("node {n} {effect:?}"));
             match effect {
@@ -200,7 +208,7 @@ impl World {
             return;
         }
         let late = self.faults && self.random.u8(..150) == 0;
-        let latency = if late { self.milliseconds(0..6_000) } else { self.milliseconds(0..20) };
+        let latency = if late { self.milliseconds(0..6_000) } else { self.latency(20) };
         let mut answered = Some(patience);
         if latency >= patience {
             self.summary.late_calls += 1;

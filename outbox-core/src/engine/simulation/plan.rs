@@ -111,6 +111,11 @@ impl World {
         }
     }
 
+    /// How long something takes that is well: less than so many milliseconds.
+    pub(super) fn latency(&mut self, most: u64) -> Duration {
+        if self.instant { Duration::ZERO } else { self.milliseconds(0..most) }
+    }
+
     pub(super) fn milliseconds(&mut self, range: std::ops::Range<u64>) -> Duration {
         Duration::from_millis(self.random.u64(range))
     }

@@ -61,7 +61,7 @@ pub(super) enum Action {
         message: Arc<Message>,
         outcome: Outcome,
         persist: bool,
-        report: u64,
+        report: Duration,
     },
     /// A writer begins a transaction.
     Write,
@@ -120,8 +120,10 @@ pub(super) struct World {
     pub(super) silence: Option<Silence>,
     /// Of the topic that is shaky; 0 is for a broker that has none, or does not tell.
     pub(super) partitions: u32,
-    /// The broker answers at once.
+    /// The broker is quick.
     pub(super) fast: bool,
+    /// Calls, and what is published, take no time at all if they are well.
+    pub(super) instant: bool,
     /// The broker takes its time, and refuses many events, which die at once.
     pub(super) harsh: bool,
     /// The publishers cannot tell whether they reach the broker, and say that they do.
@@ -133,12 +135,16 @@ pub(super) struct World {
     pub(super) left_to_write: usize,
     pub(super) facts: Facts,
     pub(super) rights: BTreeMap<Shard, Right>,
+    /// When something happened last that is news to anybody.
+    pub(super) changed: Duration,
     /// Changes of owners.
     pub(super) moves: usize,
     /// The broker's log, all partitions as one.
     pub(super) delivered: Vec<usize>,
     /// Whether each settle is held against what is pending, which takes long.
     pub(super) audit: bool,
+    /// Answers after which the memory of an engine could have been looked at.
+    pub(super) answers: usize,
     /// All that the engines wanted, for those who ask.
     pub(super) trace: Option<Vec<String>>,
     pub(super) violation: Option<Violation>,
@@ -169,6 +175,7 @@ impl World {
             silence: None,
             partitions: 0,
             fast: false,
+            instant: false,
             harsh: false,
             blind: false,
             on_death,
@@ -177,9 +184,11 @@ impl World {
             left_to_write: 150,
             facts: Facts::default(),
             rights: BTreeMap::new(),
+            changed: Duration::ZERO,
             moves: 0,
             delivered: Vec::new(),
             audit: seed % 4 < 2,
+            answers: 0,
             trace: None,
             violation: None,
             summary: Summary::default(),
@@ -250,7 +259,7 @@ impl World {
 
     /// Lets everything happen until `end`.
     pub(super) fn run_until(&mut self, end: Duration) {
-        while self.step_before(end) {}
+        while self.violation.is_none() && self.step_before(end) {}
         self.go_to(end);
         assert!(self.violation.is_none(), "{:?}", self.violation);
     }
@@ -284,6 +293,7 @@ impl World {
     }
 
     pub(super) fn step(&mut self, action: Action) {
+        self.note_change(&action);
         match &action {
             Action::Write | Action::End(_) => {}
             action => self.note(|| format!("{action:?}")),
@@ -312,7 +322,7 @@ impl World {
             }
             Action::Append { node, life, token, message, outcome, persist, report } => {
                 self.append(node, life, &message, persist);
-                self.after(report, Action::Arrive(node, life, Event::Reported(token, outcome)));
+                self.schedule(self.now + report, Action::Arrive(node, life, Event::Reported(token, outcome)));
             }
             Action::Late(node, life, settle) => self.settle_late(node, life, &settle),
             Action::Clean => self.clean_by_age(),

@@ -53,7 +53,7 @@ impl Inner {
             let mut cells = Cells::new(&row, binary, DOING);
             let Some(Read { message, .. }) = cells.message()? else { continue };
             events.push(PendingEvent {
-                rejections: cells.rejections()?,
+                rejections: cells.rejections(),
                 retry_in: cells.wait()?,
                 envelope: message.envelope,
                 shard: message.shard,
@@ -119,8 +119,9 @@ impl Inner {
         let Some(row) = rows.first() else { return Ok(None) };
         let mut cells = Cells::new(row, false, DOING);
         let id = EventId::from(cells.take::<Uuid>()?);
-        let topic: String = cells.take()?;
-        let key = cells.take::<Option<String>>()?.map(|key| OrderKey { topic, key });
+        let (topic, key) = (cells.key(), cells.key());
+        // What cannot be read is no key, by which its events could be found.
+        let key = topic.zip(key).map(|(topic, key)| OrderKey { topic, key });
         Ok(Some((id, key)))
     }
 
@@ -172,14 +173,14 @@ fn letter(row: &QueryResult, binary: bool) -> Result<DeadLetter, StoreError> {
     Ok(DeadLetter {
         shard: cells.shard()?,
         seq: cells.take()?,
-        state: match cells.take::<i16>()? {
+        state: match cells.kind()? {
             1 => DeadState::Parked,
             _ => DeadState::Dead,
         },
         attempts: cells.count()?,
-        rejections: cells.rejections()?,
+        rejections: cells.rejections(),
         died_at: time(cells.take()?),
-        reason: cells.take()?,
+        reason: cells.text("reason"),
         envelope: cells.envelope()?,
     })
 }

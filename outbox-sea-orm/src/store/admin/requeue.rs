@@ -99,7 +99,7 @@ impl Inner {
         let rows = query(&txn, self.sql.statement(&text, values), GIVING_UP).await?;
         let Some(row) = rows.first() else { return Ok(false) };
         let mut cells = Cells::new(row, false, GIVING_UP);
-        let (attempts, errors): (u32, Option<String>) = (cells.count()?, cells.take()?);
+        let (attempts, errors) = (cells.count()?, cells.errors());
         self.write_letters(&txn, vec![letter(&which, attempts, errors.as_deref(), 0, Key::GoesOn, reason)], GIVING_UP)
             .await?;
         self.remove(&txn, &[which], GIVING_UP).await?;

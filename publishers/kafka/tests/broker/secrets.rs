@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outbox_core::Publisher;
-use outbox_kafka::KafkaPublisher;
+use outbox_kafka::{KafkaPublisher, KafkaPublisherBuilder};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::access::guarded_unless_left_out;
-use crate::own::ALICE;
+use crate::own::{ALICE, Guarded};
 use crate::support::{Recorder, create_topic, incompressible, message, unique};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -47,12 +47,10 @@ async fn no_secret_and_no_payload_is_ever_shown() {
     let mut shown = String::new();
 
     // What works, with a message that is refused, and a login that fails.
-    for password in [ALICE.1, "canary-that-is-wrong"] {
-        let publisher = KafkaPublisher::builder(there.broker.listener("SASL_PLAINTEXT"))
-            .set("security.protocol", "SASL_PLAINTEXT")
-            .set("sasl.mechanism", "PLAIN")
+    let passwords = [ALICE.1, "canary-that-is-wrong"];
+    for publisher in passwords.map(|password| with_password(there, password)).into_iter().flatten() {
+        let publisher = publisher
             .set("sasl.username", ALICE.0)
-            .set("sasl.password", password)
             .set("sasl.oauthbearer.config", "canary-oauth")
             .set("debug", "all")
             .delivery_timeout(Duration::from_secs(3));
@@ -91,11 +89,27 @@ async fn no_secret_and_no_payload_is_ever_shown() {
     }
 
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-    for text in ["librdkafka", "SASL", "refused"] {
+    let scram = if cfg!(feature = "tls") { "SCRAM-SHA-512" } else { "SASL" };
+    for text in ["librdkafka", "SASL", "refused", scram] {
         assert!(logged.contains(text), "the log does not speak of {text}: nothing was tested");
     }
     for (place, text) in [("log", &logged), ("output", &shown)] {
         let at = text.find("canary").map(|at| text[at.saturating_sub(300)..].chars().take(400).collect::<String>());
         assert_eq!(at, None, "a secret is in the {place}");
     }
+}
+
+/// By every mechanism that the broker knows: PLAIN, which says the password to the broker, and SCRAM, which proves it.
+fn with_password(there: &Guarded, password: &str) -> Vec<KafkaPublisherBuilder> {
+    let login = |protocol, mechanism| {
+        KafkaPublisher::builder(there.broker.listener(protocol))
+            .set("security.protocol", protocol)
+            .set("sasl.mechanism", mechanism)
+            .set("sasl.password", password)
+    };
+    let plain = login("SASL_PLAINTEXT", "PLAIN");
+    #[cfg(not(feature = "tls"))]
+    return vec![plain];
+    #[cfg(feature = "tls")]
+    vec![plain, login("SASL_SSL", "SCRAM-SHA-512").set("ssl.ca.location", there.authority.to_str().unwrap())]
 }

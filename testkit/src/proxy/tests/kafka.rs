@@ -58,9 +58,13 @@ async fn the_brokers_address_becomes_the_proxys() {
 async fn what_is_not_kafka_ends_the_connection() {
     let net = Net::new(Protocol::Kafka).await;
     let Pair { mut client, mut server } = net.pair().await;
-    client.write_all(&[0xff; 16]).await.unwrap();
+    passes(&mut client, &mut server, &request(1, 1)).await;
+    assert_eq!(net.proxy.bypassed(), None);
+    // As TLS begins.
+    client.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1]).await.unwrap();
     is_reset(&mut client).await;
     is_reset(&mut server).await;
+    assert!(net.proxy.bypassed().unwrap().contains("not Kafka's protocol"));
 }
 
 #[tokio::test]

@@ -70,6 +70,23 @@ async fn bytes_pass_both_ways_and_an_end_ends_both_sides() {
 }
 
 #[tokio::test]
+async fn to_another_broker_bytes_pass_as_they_are() {
+    let net = Net::new(Protocol::Broker).await;
+    let Pair { mut client, mut server } = net.pair().await;
+    let greeting = super::mysql::tests::greeting([0xff, 0xff]);
+    passes(&mut server, &mut client, &greeting).await;
+    let trap = net.proxy.set(super::Trap::CutBeforeCommit);
+    for bytes in [&super::postgres::ASKS_FOR_ENCRYPTION[0], &[0xff; 8]] {
+        passes(&mut client, &mut server, bytes).await;
+    }
+    passes(&mut client, &mut server, &super::postgres::tests::query("COMMIT")).await;
+    assert!(!trap.disarm());
+    assert_eq!(net.proxy.bypassed(), None);
+    assert_eq!(net.proxy.cut(), 1);
+    is_reset(&mut client).await;
+}
+
+#[tokio::test]
 async fn nobody_behind_the_proxy_is_nobody_at_all() {
     let net = Net::new(Protocol::Database).await;
     drop(net.listener);

@@ -101,6 +101,25 @@ async fn a_commit_can_be_cut_when_the_server_has_answered_it() {
 }
 
 #[tokio::test]
+async fn a_commit_can_be_swallowed() {
+    let net = Net::new(Protocol::Database).await;
+    let (mut link, mut other) = (net.postgres().await, net.postgres().await);
+    let trap = net.proxy.set(Trap::SwallowCommit);
+    passes(&mut link.client, &mut link.server, &query("INSERT")).await;
+    assert!(!trap.sprung());
+    link.client.write_all(&query("COMMIT")).await.unwrap();
+    assert!(trap.within(LONG).await && net.proxy.cut_commits() == 0);
+    stays_silent(&mut link.server).await;
+    link.client.write_all(&query("SELECT 1")).await.unwrap();
+    link.server.write_all(b"done").await.unwrap();
+    stays_silent(&mut link.server).await;
+    stays_silent(&mut link.client).await;
+    // It was for one commit, on one connection.
+    passes(&mut other.client, &mut other.server, &query("COMMIT")).await;
+    passes(&mut other.server, &mut other.client, b"done").await;
+}
+
+#[tokio::test]
 async fn a_commit_in_two_reads_is_one() {
     let net = Net::new(Protocol::Database).await;
     let Pair { mut client, mut server } = net.postgres().await;

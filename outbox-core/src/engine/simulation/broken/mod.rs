@@ -55,6 +55,14 @@ pub(super) enum Broken {
     RetryLetsKeyPass,
     /// Requeueing leaves the generation as it is.
     RequeueWithoutGeneration,
+    /// A read that was cut short by its limit does not say so.
+    LimitUntold,
+    /// A read says that there is more where there is nothing.
+    MoreForNothing,
+    /// Whoever asks which scheduled event is due next hears that one is.
+    DueForNothing,
+    /// Rejections are never written, as if there always were a new generation.
+    AlwaysRegenerated,
     /// Who is told that there is work, and finds none, looks again only when told again.
     SleepsAfterEmptyHint,
 }

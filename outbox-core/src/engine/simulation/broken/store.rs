@@ -59,6 +59,10 @@ impl World {
                 reply.decided = old.map(|(_, number)| *number).last().unwrap_or(0).max(reply.decided);
             }
             Some(Broken::RetryLetsKeyPass) => self.keep_rows(&mut reply, |_, row| row.retry_in.is_none()),
+            Some(Broken::LimitUntold) => {
+                reply.lanes.iter_mut().for_each(|lane| (lane.more, lane.more_revisited) = (false, false));
+            }
+            Some(Broken::MoreForNothing) => reply.lanes.iter_mut().for_each(|lane| lane.more = true),
             Some(Broken::RequeueWithoutGeneration) => reply.lanes.iter_mut().for_each(|lane| lane.generation = 0),
             Some(Broken::RowsWithoutLanes) => self.keep_rows(&mut reply, |world, row| {
                 let life = world.nodes[n].life;
@@ -81,9 +85,17 @@ impl World {
         }
     }
 
+    /// When the next scheduled event is due.
+    pub(in super::super) fn spoil_due(&self, due: Option<Duration>) -> Option<Duration> {
+        if self.is(Broken::DueForNothing) { Some(Duration::ZERO) } else { due }
+    }
+
     pub(in super::super) fn spoil_settle(&self, mut request: SettleRequest) -> SettleRequest {
         request.processor = self.identity(request.processor);
         for lane in &mut request.lanes {
+            if self.is(Broken::AlwaysRegenerated) {
+                lane.generation = -1;
+            }
             if self.is(Broken::RequeueWithoutGeneration) {
                 lane.generation = self.store.generation(lane.lease.shard);
             }

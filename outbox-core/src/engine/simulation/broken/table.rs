@@ -3,7 +3,7 @@
 use super::super::check::Violation;
 use super::super::seeds::say;
 use super::super::world::World;
-use super::super::{deploys, faulty, zombies};
+use super::super::{deploys, faulty, instant, still, zombies};
 use super::Broken;
 
 /// Seeds within which each must be caught.
@@ -38,7 +38,7 @@ macro_rules! caught {
 caught! {
     an_ack_before_the_send_is_caught: AckBeforeSend in faulty => Lost;
     a_settle_before_the_report_is_caught: SettleBeforeReport in faulty => Lost;
-    a_cursor_at_the_highest_number_seen_is_caught: CursorAtHighestSeen in faulty => Gap | Stuck | Misordered;
+    a_cursor_at_the_highest_number_seen_is_caught: CursorAtHighestSeen in faulty => Forgotten | Gap | Stuck | Misordered;
     an_order_by_id_is_caught: OrderById in faulty => Misordered;
     rows_without_lanes_are_caught: RowsWithoutLanes in faulty => Gap | Misordered | Repeated | Stuck;
     a_settle_without_a_fence_is_caught: NoFence in zombies => NotHeldBack | Gap;
@@ -51,8 +51,12 @@ caught! {
     calls_that_are_cut_off_are_caught: CallsCutOff in faulty => Gap | Stuck | Repeated | GivenUpEarly;
     settles_by_number_are_caught: SettlesByNumber in faulty => Lost;
     a_fence_without_a_lock_is_caught: FenceWithoutLock in zombies => NotHeldBack;
-    a_mark_that_moves_by_time_is_caught: MarkByTime in faulty => Gap | Stuck | Misordered;
-    a_retry_that_lets_its_key_pass_is_caught: RetryLetsKeyPass in faulty => Gap | Misordered | Stuck;
+    a_mark_that_moves_by_time_is_caught: MarkByTime in faulty => Forgotten | Gap | Stuck | Misordered;
+    a_retry_that_lets_its_key_pass_is_caught: RetryLetsKeyPass in faulty => Forgotten | Gap | Misordered | Stuck;
     a_requeue_without_a_generation_is_caught: RequeueWithoutGeneration in faulty => Gap | Stuck | Misordered;
+    a_limit_that_is_not_told_is_caught: LimitUntold in faulty => Forgotten;
+    more_for_nothing_is_caught: MoreForNothing in instant => Spinning;
+    what_is_due_for_nothing_is_caught: DueForNothing in still => Spinning;
+    rejections_that_are_never_written_are_caught: AlwaysRegenerated in instant => Spinning;
     sleep_after_a_hint_that_finds_nothing_is_caught: SleepsAfterEmptyHint in faulty => Stuck;
 }

@@ -1,6 +1,13 @@
+//! [`Holds`]: what a lane has passed over, and where to look for it again.
+
+#[cfg(test)]
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+pub(super) use self::view::Remembered;
 use super::destination::Destination;
 use super::key::Key;
 use crate::store::Revisit;
