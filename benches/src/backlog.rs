@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use outbox_sea_orm::Outbox;
 
-use crate::event::{self, Numbered, Payloads};
+use crate::event::{Keys, Numbered, Payloads};
 
 /// Events in a transaction.
 const TOGETHER: u64 = 1_000;
@@ -13,7 +13,7 @@ const TOGETHER: u64 = 1_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan<'p> {
     pub(crate) topic: &'p str,
-    pub(crate) keys: u64,
+    pub(crate) keys: Keys,
     pub(crate) payloads: &'p Payloads,
 }
 
@@ -25,7 +25,7 @@ impl Plan<'_> {
             let to = numbers.end.min(from + TOGETHER);
             let txn = outbox.begin().await?;
             for n in from..to {
-                let key = event::key(n, self.keys);
+                let key = self.keys.of(n);
                 txn.stage_event(&Numbered { n, key, topic: self.topic, payloads: self.payloads })?;
             }
             txn.commit().await?;

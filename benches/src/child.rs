@@ -56,6 +56,11 @@ impl Child {
         Ok(serde_json::from_str(&words)?)
     }
 
+    /// Ends it as a crash would.
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.process.kill().await?)
+    }
+
     /// The rest of the next line that begins with `prefix`.
     async fn line(&mut self, prefix: &str) -> anyhow::Result<String> {
         loop {

@@ -24,6 +24,8 @@ Usage: cargo run --release -p outbox-sea-orm-benches -- <name>.. [options]
   backlog    a large backlog, against a small one
   scale      1, 2, 4 and 8 processors on one backlog
   pinned     steady writes beside a transaction that stays open
+  outage     a broker that is away for a minute
+  takeover   the shards of a processor that was killed
   all        every one of them
 
       --database postgres|mariadb|sqlite   default: postgres

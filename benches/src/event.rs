@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 
 use outbox_core::{Encoded, OutboxEvent};
+use serde::{Deserialize, Serialize};
 
 const LENGTH: usize = 64 * 1024;
 
@@ -45,10 +46,45 @@ pub(crate) fn number(payload: &[u8]) -> Option<u64> {
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
-/// The key of event `n`: the keys take turns.
-pub(crate) fn key(n: u64, keys: u64) -> String {
-    format!("order-{:06}", n % keys)
+/// Which event has which key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Keys {
+    count: u64,
+    together: bool,
 }
+
+impl Keys {
+    /// In every ten events one key comes four times and six come once. All come again far later.
+    pub(crate) const fn dense(count: u64) -> Self {
+        Self { count, together: true }
+    }
+
+    /// They take turns.
+    pub(crate) const fn in_turn(count: u64) -> Self {
+        Self { count, together: false }
+    }
+
+    /// How many there are.
+    pub(crate) const fn count(self) -> u64 {
+        self.count
+    }
+
+    /// The number of an event's key.
+    pub(crate) const fn index(self, n: u64) -> u64 {
+        /// What ten events have between them.
+        const PLACES: [u64; 10] = [0, 1, 2, 0, 3, 4, 0, 5, 6, 0];
+        let place = if self.together { n / 10 * DISTINCT + PLACES[(n % 10) as usize] } else { n };
+        place % self.count
+    }
+
+    /// An event's key.
+    pub(crate) fn of(self, n: u64) -> String {
+        format!("order-{:06}", self.index(n))
+    }
+}
+
+/// How many different keys ten events of [`Keys::dense`] have.
+pub(crate) const DISTINCT: u64 = 7;
 
 /// A numbered event.
 #[derive(Debug)]
@@ -91,7 +127,23 @@ impl OutboxEvent for Numbered<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn some_keys_come_again_soon_and_all_come_again_later() {
+        let keys = Keys::dense(100);
+        let indexes: Vec<u64> = (0..2_000).map(|n| keys.index(n)).collect();
+        for ten in indexes.chunks(10) {
+            assert_eq!(ten.iter().filter(|key| **key == ten[0]).count(), 4);
+            assert_eq!(ten.iter().collect::<BTreeSet<_>>().len() as u64, DISTINCT);
+        }
+        let times = |key| indexes.iter().filter(|index| **index == key).count();
+        assert!((0..100).all(|key| (14..=56).contains(&times(key))));
+        assert_eq!((0..20).map(|n| Keys::in_turn(3).index(n)).max(), Some(2));
+        assert_eq!(Keys::dense(1).of(12_345), "order-000000");
+    }
 
     #[test]
     fn payloads_have_their_size_and_their_number() {

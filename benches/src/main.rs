@@ -16,6 +16,7 @@ mod reader;
 mod report;
 mod roles;
 mod servers;
+mod steady;
 
 use std::process::ExitCode;
 

@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::event;
+use crate::event::{self, Keys};
 use crate::report::Checks;
 use crate::servers::{Broker, PARTITIONS};
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Expected {
     pub(crate) topic: String,
     pub(crate) events: u64,
-    pub(crate) keys: u64,
+    pub(crate) keys: Keys,
 }
 
 /// Reads a topic in a thread of its own.
@@ -155,6 +155,7 @@ struct Tally {
     arrivals: Vec<Option<Instant>>,
     /// The highest number of each key, and one more.
     highest: Vec<u64>,
+    keys: Keys,
     distinct: u64,
     checks: Checks,
     first: Option<Instant>,
@@ -162,10 +163,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(events: u64, keys: u64) -> Self {
+    fn new(events: u64, keys: Keys) -> Self {
         Self {
             arrivals: vec![None; events as usize],
-            highest: vec![0; keys as usize],
+            highest: vec![0; keys.count() as usize],
+            keys,
             distinct: 0,
             checks: Checks::default(),
             first: None,
@@ -176,7 +178,7 @@ impl Tally {
     /// Whether it is one that had not come before.
     fn take(&mut self, n: u64, now: Instant) -> anyhow::Result<bool> {
         ensure!(n < self.arrivals.len() as u64, "a record with the number {n}, which nobody staged");
-        let key = n as usize % self.highest.len();
+        let key = self.keys.index(n) as usize;
         if self.arrivals[n as usize].is_some() {
             self.checks.repeated += 1;
             return Ok(false);
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_counted() {
-        let mut tally = Tally::new(8, 2);
+        let mut tally = Tally::new(8, Keys::in_turn(2));
         for n in [0, 1, 4, 2, 2, 3, 0, 7] {
             tally.take(n, Instant::now()).unwrap();
         }

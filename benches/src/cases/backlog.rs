@@ -2,10 +2,11 @@
 
 use super::drain::{Backlog, warm_up};
 use crate::bench::Bench;
+use crate::event::Keys;
 use crate::report::{Case, Checks, Cost};
 
 pub(super) async fn run(bench: &Bench) -> anyhow::Result<Vec<Case>> {
-    let large = Backlog { events: bench.events(1_000_000, 20_000), keys: 10_000, bytes: 250 };
+    let large = Backlog { events: bench.events(1_000_000, 20_000), keys: Keys::dense(10_000), bytes: 250 };
     let small = Backlog { events: large.events.min(if bench.run.quick { 5_000 } else { 100_000 }), ..large };
     warm_up(bench).await?;
     let (mut values, mut references, mut bills, mut checks) = (Vec::new(), Vec::new(), Vec::new(), Checks::default());

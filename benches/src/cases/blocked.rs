@@ -7,12 +7,14 @@ use super::drain::warm_up;
 use crate::backlog::Plan;
 use crate::bench::Bench;
 use crate::child::Child;
-use crate::event::{Numbered, Payloads};
+use crate::event::{DISTINCT, Keys, Numbered, Payloads};
 use crate::reader::{Expected, Reader};
 use crate::report::{Bill, Case, Checks, Cost};
 use crate::roles::{Processed, Relay, Role};
 
-const KEYS: u64 = 10_000;
+const KEYS: Keys = Keys::dense(10_000);
+/// Events before those that are measured: so many that every key has one.
+const PROBES: u64 = KEYS.count() * 10 / DISTINCT + 10;
 /// Keys of the events that cannot go.
 const STUCK_KEYS: u64 = 1_000;
 
@@ -63,8 +65,8 @@ async fn behind(bench: &Bench, why: Why) -> anyhow::Result<(f64, Checks, Bill)> 
     let (outbox, payloads) = (database.outbox(), Payloads::new(250));
     let plan = Plan { topic: &topic, keys: KEYS, payloads: &payloads };
     // An event of every key shows, when it arrives, that everything before it has been looked at.
-    let events = KEYS + healthy;
-    plan.stage(&outbox, KEYS..events).await?;
+    let events = PROBES + healthy;
+    plan.stage(&outbox, PROBES..events).await?;
     database.put_aside().await?;
     let absent = format!("{topic}-absent");
     let blocked = if why == Why::Topic { absent.as_str() } else { topic.as_str() };
@@ -72,13 +74,13 @@ async fn behind(bench: &Bench, why: Why) -> anyhow::Result<(f64, Checks, Bill)> 
         stage_stuck(&outbox, blocked, stuck, &payloads).await?;
     }
     database.block(why == Why::Retry, why == Why::Parked).await?;
-    plan.stage(&outbox, 0..KEYS).await?;
+    plan.stage(&outbox, 0..PROBES).await?;
     database.settle_down().await?;
 
     let reader = Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS })?;
     let relay = Relay { database: database.url.clone(), brokers: bench.broker.brokers.clone() };
     let child = Child::start(&Role::Relay(relay))?;
-    reader.until(KEYS).await;
+    reader.until(PROBES).await;
     let meter = Bill::open(database, &bench.broker).await?;
     database.put_back().await?;
     reader.complete().await;
@@ -91,7 +93,7 @@ async fn behind(bench: &Bench, why: Why) -> anyhow::Result<(f64, Checks, Bill)> 
     let expected = if matches!(why, Why::Topic | Why::Retry) { stuck } else { 0 };
     ensure!(left == expected, "{left} events are pending, and {expected} of them cannot go");
     database.forget_all().await?;
-    let arrivals = || read.arrivals[KEYS as usize..].iter().flatten();
+    let arrivals = || read.arrivals[PROBES as usize..].iter().flatten();
     let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) else { anyhow::bail!("nothing arrived") };
     Ok((healthy as f64 / last.duration_since(*first).as_secs_f64(), read.checks, bill))
 }

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use crate::backlog::Plan;
 use crate::bench::Bench;
 use crate::child::Child;
-use crate::event::Payloads;
+use crate::event::{Keys, Payloads};
 use crate::machine::Usage;
 use crate::reader::{Expected, Read, Reader};
 use crate::report::{Bill, Case, Checks, Cost};
@@ -17,7 +17,7 @@ use crate::roles::{Bare, Processed, Relay, Role};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backlog {
     pub(super) events: u64,
-    pub(super) keys: u64,
+    pub(super) keys: Keys,
     pub(super) bytes: usize,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Drained {
 }
 
 pub(super) async fn run(bench: &Bench) -> anyhow::Result<Vec<Case>> {
-    let quarter_mebibytes = Backlog { events: bench.events(200_000, 10_000), keys: 10_000, bytes: 250 };
+    let quarter_mebibytes = Backlog { events: bench.events(200_000, 10_000), keys: Keys::dense(10_000), bytes: 250 };
     warm_up(bench).await?;
     let mut cases = vec![compare(bench, "drain", quarter_mebibytes).await?.goal(0.6)];
     for (name, bytes, share) in [("drain 1 KB", 1_000, 2), ("drain 10 KB", 10_000, 10)] {
@@ -48,12 +48,12 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Vec<Case>> {
 }
 
 pub(super) async fn hot_key(bench: &Bench) -> anyhow::Result<Vec<Case>> {
-    let many = Backlog { events: bench.events(200_000, 10_000), keys: 10_000, bytes: 250 };
+    let many = Backlog { events: bench.events(200_000, 10_000), keys: Keys::dense(10_000), bytes: 250 };
     warm_up(bench).await?;
     let (mut values, mut references, mut bills, mut checks) = (Vec::new(), Vec::new(), Vec::new(), Checks::default());
     for _ in 0..bench.repeats() {
         let reference = many.drain(bench).await?;
-        let one = Backlog { keys: 1, ..many }.drain(bench).await?;
+        let one = Backlog { keys: Keys::dense(1), ..many }.drain(bench).await?;
         Bench::note(&format!("one key {:.0}, many {:.0} events/s", one.rate, reference.rate));
         checks.add(one.checks);
         checks.add(reference.checks);
@@ -68,7 +68,7 @@ pub(super) async fn hot_key(bench: &Bench) -> anyhow::Result<Vec<Case>> {
 /// A broker that has just started, and a database that has just been made, are slower than they will be.
 pub(super) async fn warm_up(bench: &Bench) -> anyhow::Result<()> {
     let events = if bench.run.quick { 1_000 } else { 100_000 };
-    let backlog = Backlog { events, keys: 1_000, bytes: 250 };
+    let backlog = Backlog { events, keys: Keys::dense(1_000), bytes: 250 };
     backlog.bare(bench).await?;
     backlog.drain(bench).await.map(drop)
 }

@@ -12,14 +12,14 @@ use sea_orm::TransactionTrait;
 use super::stage::change;
 use crate::bench::Bench;
 use crate::child::Child;
-use crate::event::{self, Numbered, Payloads};
+use crate::event::{Keys, Numbered, Payloads};
 use crate::reader::{Expected, Reader};
 use crate::report::{Case, Checks, percentile};
 use crate::roles::{PRODUCER, Processed, Relay, Role, headers};
 
 const WRITERS: u64 = 16;
 /// Every writer has keys of its own.
-const KEYS: u64 = 64 * WRITERS;
+const KEYS: Keys = Keys::in_turn(64 * WRITERS);
 const BYTES: usize = 250;
 /// Not counted.
 const WARM_UP: u64 = 2;
@@ -153,7 +153,7 @@ struct Writer {
 impl Writer {
     /// Returns when its COMMIT returned.
     async fn transaction(&self, account: u64, n: u64) -> anyhow::Result<Instant> {
-        let key = event::key(n, KEYS);
+        let key = KEYS.of(n);
         let Some(producer) = &self.producer else {
             let txn = self.outbox.begin().await?;
             change(&txn, account).await?;

@@ -5,9 +5,11 @@ mod blocked;
 mod drain;
 mod idle;
 mod latency;
+mod outage;
 mod pinned;
 mod scale;
 mod stage;
+mod takeover;
 
 use std::str::FromStr;
 
@@ -15,6 +17,7 @@ use anyhow::Context;
 
 use crate::bench::Bench;
 use crate::report::Case;
+pub(crate) use stage::change;
 
 /// Which benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +31,12 @@ pub(crate) enum Name {
     Backlog,
     Scale,
     Pinned,
+    Outage,
+    Takeover,
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Drain,
         Self::Stage,
         Self::Latency,
@@ -41,6 +46,8 @@ impl Name {
         Self::Backlog,
         Self::Scale,
         Self::Pinned,
+        Self::Outage,
+        Self::Takeover,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -54,6 +61,8 @@ impl Name {
             Self::Backlog => "backlog",
             Self::Scale => "scale",
             Self::Pinned => "pinned",
+            Self::Outage => "outage",
+            Self::Takeover => "takeover",
         }
     }
 
@@ -69,6 +78,8 @@ impl Name {
             Self::Backlog => backlog::run(bench).await,
             Self::Scale => scale::run(bench).await,
             Self::Pinned => pinned::run(bench).await,
+            Self::Outage => outage::run(bench).await,
+            Self::Takeover => takeover::run(bench).await,
         }
     }
 }

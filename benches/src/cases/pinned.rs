@@ -8,16 +8,13 @@ use super::drain::warm_up;
 use super::stage::change;
 use crate::bench::Bench;
 use crate::child::Child;
-use crate::event::{self, Numbered, Payloads};
+use crate::event::{Numbered, Payloads};
 use crate::reader::{Expected, Reader};
 use crate::report::{Bill, Case, Checks, Cost, percentile};
 use crate::roles::{Processed, Relay, Role};
+use crate::steady::{self, KEYS, Steady, latencies};
 
-const WRITERS: u64 = 8;
-/// No two writers share one.
-const KEYS: u64 = 10 * TOGETHER * WRITERS;
-/// Events per transaction, and per second.
-const TOGETHER: u64 = 10;
+/// Events per second.
 const RATE: u64 = 5_000;
 const HOLDERS_ACCOUNT: u64 = 63;
 
@@ -70,7 +67,7 @@ async fn slice(bench: &Bench, holder: Holder, into: &mut Measured) -> anyhow::Re
     database.settle_down().await?;
     let payloads = Payloads::new(250);
     let reader = Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS })?;
-    let outbox = Outbox::new(database.connect(u32::try_from(WRITERS)? + 1).await?);
+    let outbox = Outbox::new(database.connect(steady::CONNECTIONS + 1).await?);
     let meter = Bill::open(database, &bench.broker).await?;
     let relay = Relay { database: database.url.clone(), brokers: bench.broker.brokers.clone() };
     let mut child = Child::start(&Role::Relay(relay))?;
@@ -86,14 +83,8 @@ async fn slice(bench: &Bench, holder: Holder, into: &mut Measured) -> anyhow::Re
         held.flush().await?;
     }
     let start = Instant::now() + Duration::from_millis(300);
-    let writers = (0..WRITERS).map(|number| {
-        let (outbox, topic) = (outbox.clone(), topic.clone());
-        tokio::spawn(async move { write(&outbox, &topic, number, events, start).await })
-    });
-    let mut committed = Vec::new();
-    for writer in writers.collect::<Vec<_>>() {
-        committed.extend(writer.await??);
-    }
+    let steady = Steady { outbox: outbox.clone(), topic: topic.clone(), events, rate: RATE };
+    let committed = steady.write(start).await?;
     reader.complete().await;
     // Its event was for nobody.
     held.rollback().await?;
@@ -103,43 +94,12 @@ async fn slice(bench: &Bench, holder: Holder, into: &mut Measured) -> anyhow::Re
     bench.broker.remove(&topic).await?;
     outbox.inner().clone().close().await?;
 
-    let mut latencies: Vec<f64> = committed
-        .iter()
-        .filter_map(|(n, at)| Some(read.arrivals[*n as usize]?.saturating_duration_since(*at).as_secs_f64() * 1e3))
-        .collect();
-    latencies.sort_by(f64::total_cmp);
     let rate = events as f64 / read.last.duration_since(start).as_secs_f64();
-    let p99 = percentile(&latencies, 0.99);
+    let p99 = percentile(&latencies(&committed, &read), 0.99);
     Bench::note(&format!("{holder:?}: {rate:.0} events/s, p99 {p99:.1} ms"));
     into.rates.push(rate);
     into.p99.push(p99);
     into.bills.push(bill);
     into.checks.add(read.checks);
     Ok(())
-}
-
-/// One writer's share. Returns when each event was committed.
-async fn write(
-    outbox: &Outbox,
-    topic: &str,
-    number: u64,
-    events: u64,
-    start: Instant,
-) -> anyhow::Result<Vec<(u64, Instant)>> {
-    let payloads = Payloads::new(250);
-    let mut times = Vec::new();
-    for transaction in (number..events / TOGETHER).step_by(WRITERS as usize) {
-        let due = start + Duration::from_micros(transaction * TOGETHER * 1_000_000 / RATE);
-        tokio::time::sleep_until(due.into()).await;
-        let numbers = transaction * TOGETHER..(transaction + 1) * TOGETHER;
-        let txn = outbox.begin().await?;
-        change(&txn, number).await?;
-        for n in numbers.clone() {
-            txn.stage_event(&Numbered { n, key: event::key(n, KEYS), topic, payloads: &payloads })?;
-        }
-        txn.commit().await?;
-        let now = Instant::now();
-        times.extend(numbers.map(|n| (n, now)));
-    }
-    Ok(times)
 }

@@ -6,12 +6,12 @@ use super::drain::warm_up;
 use crate::backlog::Plan;
 use crate::bench::Bench;
 use crate::child::Child;
-use crate::event::Payloads;
+use crate::event::{Keys, Payloads};
 use crate::reader::{Expected, Reader};
 use crate::report::{Case, Checks};
 use crate::roles::{Processed, Relay, Role};
 
-const KEYS: u64 = 10_000;
+const KEYS: Keys = Keys::dense(10_000);
 const PROCESSORS: [usize; 4] = [1, 2, 4, 8];
 const PATIENCE: Duration = Duration::from_secs(60);
 

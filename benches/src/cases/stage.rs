@@ -11,7 +11,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue, DatabaseConnection, Statement, TransactionTrait};
 
 use crate::bench::Bench;
-use crate::event::{self, Numbered, Payloads};
+use crate::event::{self, Keys, Numbered, Payloads};
 use crate::report::{Bill, Case, Checks, Cost};
 
 const WRITERS: u64 = 16;
@@ -139,7 +139,7 @@ impl Writer {
                 let txn = self.outbox.begin().await?;
                 change(&txn, self.number).await?;
                 for n in 0..self.events {
-                    let key = event::key(self.number, WRITERS);
+                    let key = Keys::in_turn(WRITERS).of(self.number);
                     txn.stage_event(&Numbered { n, key, topic: TOPIC, payloads: &self.payloads })?;
                 }
                 txn.commit().await?;
@@ -161,7 +161,7 @@ impl Writer {
     }
 
     fn row(&self, n: u64) -> ActiveModel {
-        let key = event::key(self.number, WRITERS);
+        let key = Keys::in_turn(WRITERS).of(self.number);
         let shard = Shard::of_key(&key, self.shards).number();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let payload = String::from_utf8_lossy(&self.payloads.payload(n)).into_owned();
@@ -184,7 +184,7 @@ impl Writer {
 }
 
 /// Locks and changes a row, as a business transaction would.
-pub(super) async fn change(conn: &impl ConnectionTrait, account: u64) -> Result<(), DbErr> {
+pub(crate) async fn change(conn: &impl ConnectionTrait, account: u64) -> Result<(), DbErr> {
     let backend = conn.get_database_backend();
     let text = if backend == sea_orm::DbBackend::Postgres {
         "UPDATE account SET n = n + 1 WHERE id = $1"

@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use serde::{Deserialize, Serialize};
 
 use super::{DONE, READY, own_usage, told_to_stop};
-use crate::event::{self, Payloads};
+use crate::event::{self, Keys, Payloads};
 
 /// The settings of the outbox's publisher that matter for speed. The rest is librdkafka's own default, and what would
 /// slow down a bare producer (the gap-less guarantee, the smaller buffer) is left out.
@@ -27,7 +27,7 @@ pub(crate) struct Bare {
     pub(crate) brokers: String,
     pub(crate) topic: String,
     pub(crate) events: u64,
-    pub(crate) keys: u64,
+    pub(crate) keys: Keys,
     pub(crate) bytes: usize,
 }
 
@@ -47,7 +47,7 @@ impl Bare {
         let payloads = Payloads::new(self.bytes);
         println!("{READY}");
         for n in 0..self.events {
-            let (key, payload) = (event::key(n, self.keys), payloads.payload(n));
+            let (key, payload) = (self.keys.of(n), payloads.payload(n));
             let millis = i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?;
             let mut record =
                 BaseRecord::to(&self.topic).key(&key).payload(&payload).timestamp(millis).headers(headers(n, &key));

@@ -1,6 +1,7 @@
 //! What a child process of ours does. It works until its input ends, and says what it used.
 
 mod bare;
+mod complaints;
 mod processor;
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,4 @@
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -54,6 +55,12 @@ impl Broker {
     pub(crate) async fn remove(&self, topic: &str) -> anyhow::Result<()> {
         self.admin()?.delete_topics(&[topic], &AdminOptions::new().request_timeout(Some(REQUEST))).await?;
         Ok(())
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        let mut addresses = self.brokers.to_socket_addrs().with_context(|| self.brokers.clone())?;
+        addresses.next().with_context(|| format!("{} is no address", self.brokers))
     }
 
     fn admin(&self) -> anyhow::Result<AdminClient<DefaultClientContext>> {

@@ -34,6 +34,8 @@ fn settings_that_would_break_a_promise_are_refused_by_name() {
         ("queue.buffering.max.ms", "1000"),
         ("transactional.id", "outbox"),
         ("plugin.library.paths", "no-such-library"),
+        ("test.mock.num.brokers", "3"),
+        ("ut_handle_ProduceResponse", "0x1"),
     ] {
         let error = builder().set(setting, value).build().unwrap_err();
         assert!(matches!(&error, ConfigError::Conflict { setting: named, .. } if named == setting), "{error}");

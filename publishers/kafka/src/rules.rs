@@ -14,7 +14,7 @@ struct Rule {
     value: Option<&'static str>,
 }
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     Rule {
         setting: "enable.idempotence",
         required: "true",
@@ -111,6 +111,21 @@ const RULES: [Rule; 14] = [
         setting: "plugin.library.paths",
         required: "left out",
         reason: "a plugin can change every other setting, and a setting should not load code into the process",
+        accepts: |_| false,
+        value: None,
+    },
+    // What librdkafka has for its own tests, and does not document.
+    Rule {
+        setting: "test.mock.num.brokers",
+        required: "left out",
+        reason: "everything would go to brokers that are made up",
+        accepts: |_| false,
+        value: None,
+    },
+    Rule {
+        setting: "ut_handle_ProduceResponse",
+        required: "left out",
+        reason: "it replaces what librdkafka makes of the broker's answers",
         accepts: |_| false,
         value: None,
     },
