@@ -27,7 +27,7 @@ on_every_database! {
             let txn = outbox.begin().await.unwrap();
             txn.stage_event(&entered()).unwrap();
             txn.commit().await.unwrap();
-            let sql = format!("UPDATE outbox_event SET payload = 'canary', headers = '{headers}' WHERE headers = '[]'");
+            let sql = format!("UPDATE outbox_event SET payload = 'canary', headers = '{headers}' WHERE payload <> 'canary'");
             db.connection().execute_unprepared(&sql).await.unwrap();
         }
         let processor = outbox.processor(MemoryPublisher::new()).spawn().unwrap();
