@@ -13,7 +13,7 @@ use crate::run;
 use crate::stage::Servers;
 
 /// Runs after which a mistake counts as not found: it takes the right moment to bring it to light.
-const ATTEMPTS: u64 = 3;
+const ATTEMPTS: u64 = 6;
 /// What the run without a mistake is called.
 const CONTROL: &str = "none";
 /// How long the rest may take: most mistakes leave one for ever.
