@@ -194,10 +194,6 @@ impl Engine {
     }
 
     fn take_in(&mut self, now: Instant, reply: ReadReply) {
-        let asked = &self.reading.asked;
-        for lane in self.lanes.values_mut().filter(|lane| asked.contains(&lane.serial)) {
-            lane.absent = reply.lanes.iter().all(|found| found.shard != lane.lease.shard);
-        }
         let (mut events, mut bytes) = (0, 0);
         for mut found in reply.lanes {
             for row in found.rows.iter_mut().chain(&mut found.revisited) {

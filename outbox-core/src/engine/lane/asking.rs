@@ -36,6 +36,7 @@ impl Lane {
         let above = sure.filter(|seq| *seq > self.mark);
         let mut known: Vec<i64> = above.chain(self.passed.iter().copied()).collect();
         known.sort_unstable();
+        self.absent = true;
         LaneRead { lease: self.lease, after: self.mark, known, limit, bytes, revisit }
     }
 

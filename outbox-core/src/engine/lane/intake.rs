@@ -40,7 +40,7 @@ impl Lane {
         for row in found.rows {
             self.take(now, row, topics, policies);
         }
-        self.hungry = found.more;
+        (self.hungry, self.absent) = (found.more, false);
         self.decided = decided;
         self.has_read(last, found.more);
         let complete = if found.more { last.unwrap_or(self.mark) } else { i64::MAX };

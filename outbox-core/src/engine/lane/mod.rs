@@ -50,8 +50,8 @@ pub(super) struct Lane {
     pub(super) holds: Holds,
     /// Whether the last read left something behind.
     pub(super) hungry: bool,
-    /// Whether the last read was answered without it, as if somebody else had the shard. Asking again at once would bring
-    /// the same: it is read when all are, until the next round of leases tells.
+    /// Whether it was asked for and not answered, as if somebody else had the shard. Asking again at once would bring the
+    /// same: it is read when all are, until the next round of leases tells.
     pub(super) absent: bool,
     /// Whether it has been read since the lease was taken.
     pub(super) fresh: bool,
