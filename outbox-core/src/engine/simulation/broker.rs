@@ -10,7 +10,8 @@ use crate::publisher::{Outcome, PublishError};
 
 impl World {
     /// A publisher as the contract has it: in order per key, and nothing of a key behind a failure of its batch.
-    pub(super) fn publish(&mut self, n: usize, batch: Vec<(u64, Arc<Message>)>) {
+    pub(super) fn publish(&mut self, n: usize, mut batch: Vec<(u64, Arc<Message>)>) {
+        self.spoil_batch(&mut batch);
         self.settle_before_report(n, &batch);
         let life = self.nodes[n].life;
         // What is under way when a broker is restarted fails, and may be there all the same, up to somewhere.
@@ -94,7 +95,7 @@ impl World {
 
     /// A message is there, unless the process that held it back is gone.
     pub(super) fn append(&mut self, n: usize, life: u64, message: &Message, persist: bool) {
-        if persist && !self.is_lost_with(n, life) {
+        if persist && !self.is_lost_with(n, life) && !self.is_taken_for_a_repeat(message) {
             let index = Facts::index(message.id());
             self.facts.at(index).delivered += 1;
             self.delivered.push(index);

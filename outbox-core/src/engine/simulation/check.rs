@@ -54,8 +54,7 @@ impl World {
             holds(!committed || there, || Violation::Lost(format!("{index} of key {}", fact.key)))?;
             holds(committed || fact.delivered == 0, || Violation::Phantom(format!("{index} of key {}", fact.key)))?;
             let repeats = fact.delivered.saturating_sub(1);
-            // Of a fail-over not all causes are known here.
-            holds(repeats <= fact.may_repeat || self.failed_over.is_some(), || {
+            holds(repeats <= fact.may_repeat, || {
                 Violation::Repeated(format!("{index}, {repeats} times for {} causes", fact.may_repeat))
             })?;
         }

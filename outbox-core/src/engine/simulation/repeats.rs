@@ -178,7 +178,9 @@ impl World {
         self.rights.clear();
         let open = self.nodes.iter().flat_map(|node| &node.open).map(|open| open.index);
         let (there, buried) = (self.store.events(), self.store.dead());
-        let buried: HashSet<EventId> = buried.iter().map(|letter| letter.envelope.id).collect();
+        // What an operator gave up may have been published before he did.
+        let refused = |id: &EventId| !self.facts.get(Facts::index(*id)).given_up;
+        let buried: HashSet<EventId> = buried.iter().map(|letter| letter.envelope.id).filter(refused).collect();
         let deleted = image.events().into_iter().filter(|id| !there.contains(id) && !buried.contains(id));
         let again: Vec<usize> = open.chain(deleted.map(Facts::index)).collect();
         for index in again {

@@ -8,7 +8,7 @@ mod shell;
 mod store;
 mod table;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub(super) enum Broken {
     CursorAtHighestSeen,
     /// Events of a transaction are numbered in the order of their ids.
     OrderById,
+    /// What is published together is in the order of its creation, by the clocks of the writers.
+    OrderByTime,
     /// Everybody takes whatever rows nobody else has taken, whatever their keys.
     RowsWithoutLanes,
     /// Outcomes are written whoever has the lease.
@@ -47,6 +49,8 @@ pub(super) enum Broken {
     CallsCutOff,
     /// A settle looks at numbers and not at ids.
     SettlesByNumber,
+    /// Events are known to consumers by the numbers of their rows.
+    NumbersAsIds,
     /// A settle looks whether the lease is there, and then writes without a lock on it.
     FenceWithoutLock,
     /// Numbers count as decided some time after they were given out.
@@ -72,6 +76,8 @@ pub(super) enum Broken {
 pub(super) struct Tricks {
     /// Numbers that were given out, and when.
     numbers: VecDeque<(Duration, i64)>,
+    /// Numbers that consumers have seen.
+    seen: HashSet<i64>,
     /// Who took a row, in which life.
     taken: HashMap<i64, (usize, u64)>,
     /// The true time, while the database's clock is somebody's own.

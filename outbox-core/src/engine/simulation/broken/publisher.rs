@@ -1,11 +1,32 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::facts::Facts;
 use super::super::world::{Action, World};
 use super::Broken;
 use crate::engine::Event;
+use crate::message::Message;
 use crate::publisher::{Outcome, PublishError, PublishErrorKind};
 
+/// How much the clock of every other writer is ahead.
+const AHEAD: Duration = Duration::from_millis(150);
+
 impl World {
+    pub(in super::super) fn spoil_batch(&self, batch: &mut [(u64, Arc<Message>)]) {
+        if self.is(Broken::OrderByTime) {
+            let created = |message: &Message| {
+                let at = self.facts.get(Facts::index(message.id())).committed_at.unwrap_or_default();
+                if at.as_millis().is_multiple_of(2) { at } else { at + AHEAD }
+            };
+            batch.sort_by_key(|(_, message)| created(message));
+        }
+    }
+
+    /// Whether consumers take a message for one that they have had.
+    pub(in super::super) fn is_taken_for_a_repeat(&mut self, message: &Message) -> bool {
+        self.is(Broken::NumbersAsIds) && !self.tricks.seen.insert(message.seq)
+    }
+
     /// What the publisher makes of an outcome.
     pub(in super::super) fn spoil_outcome(&self, outcome: Outcome, persist: bool) -> (Outcome, bool) {
         match (self.broken, outcome) {

@@ -3,7 +3,7 @@
 use super::super::check::Violation;
 use super::super::seeds::say;
 use super::super::world::World;
-use super::super::{deploys, faulty, instant, still, zombies};
+use super::super::{deploys, faulty, instant, quiet, still, zombies};
 use super::Broken;
 
 /// Seeds within which each must be caught.
@@ -40,6 +40,7 @@ caught! {
     a_settle_before_the_report_is_caught: SettleBeforeReport in faulty => Lost;
     a_cursor_at_the_highest_number_seen_is_caught: CursorAtHighestSeen in faulty => Forgotten | Gap | Stuck | Misordered;
     an_order_by_id_is_caught: OrderById in faulty => Misordered;
+    an_order_by_time_of_creation_is_caught: OrderByTime in quiet => Misordered;
     rows_without_lanes_are_caught: RowsWithoutLanes in faulty => Gap | Misordered | Repeated | Stuck;
     a_settle_without_a_fence_is_caught: NoFence in zombies => NotHeldBack | Gap;
     leases_by_ones_own_clock_are_caught: LeaseByOwnClock in faulty => Repeated;
@@ -50,6 +51,7 @@ caught! {
     outages_that_count_as_attempts_are_caught: OutagesCountAsAttempts in faulty => WronglyDead;
     calls_that_are_cut_off_are_caught: CallsCutOff in faulty => Gap | Stuck | Repeated | GivenUpEarly;
     settles_by_number_are_caught: SettlesByNumber in faulty => Lost;
+    numbers_of_rows_as_ids_are_caught: NumbersAsIds in faulty => Lost;
     a_fence_without_a_lock_is_caught: FenceWithoutLock in zombies => NotHeldBack;
     a_mark_that_moves_by_time_is_caught: MarkByTime in faulty => Forgotten | Gap | Stuck | Misordered;
     a_retry_that_lets_its_key_pass_is_caught: RetryLetsKeyPass in faulty => Forgotten | Gap | Misordered | Stuck;
