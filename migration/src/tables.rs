@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, TransactionTrait};
 
 use crate::error::MigrateError;
 use crate::meta::{self, query};
@@ -132,8 +132,7 @@ impl Work<'_> {
         let list = |with: &str| tables.iter().map(|(_, name)| format!("{name}{with}")).collect::<Vec<_>>().join(", ");
         match self.backend {
             DbBackend::Postgres => {
-                let sql = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", list(""));
-                self.step(&Step::new("lock the tables", sql)).await?;
+                self.lock_on_postgres(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", list(""))).await?;
             }
             DbBackend::MySql => {
                 self.step(&Step::new(
@@ -160,6 +159,22 @@ impl Work<'_> {
             self.step(&Step::new(format!("drop table {name}"), format!("DROP TABLE {name}"))).await?;
         }
         Ok(())
+    }
+
+    /// Programs that still run take these tables in orders of their own, so they and this can wait for each other: then
+    /// one of them has to begin again, and that may be this.
+    async fn lock_on_postgres(&self, sql: &str) -> Result<(), MigrateError> {
+        const ATTEMPTS: usize = 10;
+        let failed = |error| MigrateError::during("lock the tables")(error);
+        for _ in 1..ATTEMPTS {
+            let savepoint = self.db.begin().await.map_err(failed)?;
+            match savepoint.execute_unprepared(sql).await {
+                Ok(_) => return savepoint.commit().await.map_err(failed),
+                Err(error) if is_deadlock(&error) => savepoint.rollback().await.map_err(failed)?,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        self.step(&Step::new("lock the tables", sql)).await
     }
 
     async fn install(&self) -> Result<bool, MigrateError> {
@@ -209,6 +224,11 @@ impl Work<'_> {
         self.db.execute_unprepared(&step.sql).await.map_err(MigrateError::during(step.does.as_str()))?;
         Ok(())
     }
+}
+
+/// By its SQLSTATE: the message may be in any language.
+fn is_deadlock(error: &DbErr) -> bool {
+    format!("{error:?}").contains("\"40P01\"")
 }
 
 /// Which of `tables` are there, in the order of `tables`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use outbox_migration::sea_orm::{DbBackend, TransactionTrait};
 use outbox_migration::{Options, OutboxMigrator, Status, TableNames, check};
 
-use crate::support::{Scratch, connect, count, execute, on_each_database, tables};
+use crate::support::{Scratch, connect, connect_with, count, execute, on_each_database, tables};
 
 on_each_database! {
     eight_at_once
@@ -13,6 +13,7 @@ on_each_database! {
     up_and_down_at_once
     a_cancelled_caller_harms_nothing
     inside_a_transaction
+    a_deadlock_with_a_program_that_runs
 }
 
 async fn eight_at_once(Scratch { db, url, .. }: Scratch) {
@@ -110,4 +111,28 @@ async fn inside_a_transaction(Scratch { db, .. }: Scratch) {
     let txn = db.begin().await.unwrap();
     migrator.up(txn).await.unwrap();
     check(&db, &TableNames::default()).await.unwrap();
+}
+
+/// Programs take the tables in orders of their own. Elsewhere it is they who give way, or nobody can hold a part of the
+/// tables alone.
+async fn a_deadlock_with_a_program_that_runs(Scratch { db, url, .. }: Scratch) {
+    if db.get_database_backend() != DbBackend::Postgres {
+        return;
+    }
+    OutboxMigrator::default().up(&db).await.unwrap();
+    let migrator = connect_with(&url, 1).await;
+    // The one who waited for so long first has to begin again.
+    execute(&migrator, "SET deadlock_timeout = '2s'").await;
+    let program = db.begin().await.unwrap();
+    execute(&program, "SET LOCAL deadlock_timeout = '60s'").await;
+    assert_eq!(count(&program, "outbox_meta WHERE name = 'hash'").await, 1);
+    let down = tokio::spawn(async move { OutboxMigrator::default().down(&migrator).await });
+    let waiting = "pg_locks WHERE relation = 'outbox_meta'::regclass AND NOT granted";
+    while count(&db, waiting).await == 0 {
+        assert!(!down.is_finished(), "{down:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(count(&program, "outbox_event").await, 0);
+    program.commit().await.unwrap();
+    assert!(down.await.unwrap().unwrap());
 }
