@@ -40,10 +40,10 @@ fn aside(world: &World, key: usize) -> usize {
 
 #[test]
 fn a_parked_backlog_holds_up_nobody_and_comes_back_in_order() {
-    let seeds = Seeds::a_tenth(6);
+    let seeds = Seeds::a_tenth("backlog", 6);
     run_all(&seeds, |seed| {
-        let (mut world, key) = backlog(seed);
-        world.trace = seeds.is_one().then(Vec::new);
+        let (world, key) = backlog(seed);
+        let mut world = seeds.watch(world);
         assert!(world.store.is_parked(&order_key(key)), "seed {seed}: it has not died");
         let count = world.random.usize(200..500);
         world.commit_of(key, count, false);

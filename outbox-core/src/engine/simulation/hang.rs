@@ -15,9 +15,9 @@ const STOPS: Duration = Duration::from_secs(8);
 /// found out that there is something for which it need not wait.
 pub(super) const LATE: Duration = Duration::from_secs(STOPS.as_secs() + 12);
 
-fn others_are_on_time(seed: u64, hangs: Area, others: impl Fn(usize) -> bool, trace: bool) {
-    let mut world = World::new(seed, OnDeath::ParkKey, None);
-    (world.fast, world.left_to_write, world.trace) = (true, usize::MAX, trace.then(Vec::new));
+fn others_are_on_time(seed: u64, hangs: Area, others: impl Fn(usize) -> bool, seeds: &Seeds) {
+    let mut world = seeds.watch(World::new(seed, OnDeath::ParkKey, None));
+    (world.fast, world.left_to_write) = (true, usize::MAX);
     world.partitions = if let Area::Partition(_) = hangs { PARTITIONS } else { 0 };
     world.after(2_000, Action::Silence(hangs, HANGS));
     for n in 0..6 {
@@ -43,28 +43,28 @@ fn others_are_on_time(seed: u64, hangs: Area, others: impl Fn(usize) -> bool, tr
 
 #[test]
 fn a_topic_that_hangs_holds_up_no_other_while_processors_come_and_go() {
-    let seeds = Seeds::a_tenth(6);
-    run_all(&seeds, |seed| others_are_on_time(seed, Area::Topic, |key| key.is_multiple_of(2), seeds.is_one()));
+    let seeds = Seeds::a_tenth("hanging-topic", 6);
+    run_all(&seeds, |seed| others_are_on_time(seed, Area::Topic, |key| key.is_multiple_of(2), &seeds));
 }
 
 #[test]
 fn a_partition_that_hangs_holds_up_no_other_while_processors_come_and_go() {
-    let seeds = Seeds::a_tenth(6);
+    let seeds = Seeds::a_tenth("hanging-partition", 6);
     run_all(&seeds, |seed| {
         let number = u32::try_from(seed).unwrap() % PARTITIONS;
         // Events without a key may be anywhere.
         let others =
             |key: usize| key.is_multiple_of(2) || (key < ORDERED && partition(key, PARTITIONS) != Some(number));
-        others_are_on_time(seed, Area::Partition(number), others, seeds.is_one());
+        others_are_on_time(seed, Area::Partition(number), others, &seeds);
     });
 }
 
 #[test]
 fn a_key_that_hangs_holds_up_no_other_while_processors_come_and_go() {
-    let seeds = Seeds::a_tenth(6);
+    let seeds = Seeds::a_tenth("hanging-key", 6);
     let key = |seed: u64| usize::try_from(seed % 10).unwrap();
     run_all(&seeds, |seed| {
         let hangs = key(seed);
-        others_are_on_time(seed, Area::Key(hangs), |key| key != hangs, seeds.is_one());
+        others_are_on_time(seed, Area::Key(hangs), |key| key != hangs, &seeds);
     });
 }

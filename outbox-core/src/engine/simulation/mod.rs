@@ -36,10 +36,6 @@ use self::summary::Summary;
 use self::world::{Action, World};
 use crate::retry::OnDeath;
 
-/// Seeds that have failed, one a line. They mean what they meant only for as long as the simulation draws its chances
-/// in the same order, so this stays short: what a seed has shown belongs into a check, or a test of its own.
-const REGRESSIONS: &str = include_str!("regressions.txt");
-
 /// Odd seeds park the keys of dead events, even ones let them go on.
 fn quiet(seed: u64) -> World {
     let on_death = if seed.is_multiple_of(2) { OnDeath::Continue } else { OnDeath::ParkKey };
@@ -98,21 +94,12 @@ fn simulate(mut world: World) -> World {
 #[test]
 fn every_seed_keeps_every_promise() {
     let all = Mutex::new(Summary::default());
-    let seeds = Seeds::from_environment(500);
+    let seeds = Seeds::of("all-faults", 500);
     run_all(&seeds, |seed| {
-        let mut world = faulty(seed);
-        world.trace = seeds.is_one().then(Vec::new);
-        let summary = simulate(world).summary;
+        let summary = simulate(seeds.watch(faulty(seed))).summary;
         *all.lock().unwrap() += summary;
     });
     say(all.into_inner().unwrap());
-}
-
-#[test]
-fn seeds_that_once_failed_do_not_fail_again() {
-    let seeds = REGRESSIONS.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    let seeds = seeds.filter(|seed| !seed.is_empty()).map(|seed| seed.parse().expect("a seed per line"));
-    run_all(&Seeds::these(seeds.collect()), |seed| drop(simulate(faulty(seed))));
 }
 
 #[test]
@@ -133,32 +120,25 @@ fn rolling_deploys_repeat_nothing() {
 
 #[test]
 fn calls_that_take_no_time_come_to_an_end() {
-    let seeds = Seeds::a_tenth(50);
-    run_all(&seeds, |seed| {
-        let mut world = instant(seed);
-        world.trace = seeds.is_one().then(Vec::new);
-        drop(simulate(world));
-    });
+    let seeds = Seeds::a_tenth("instant", 50);
+    run_all(&seeds, |seed| drop(simulate(seeds.watch(instant(seed)))));
 }
 
 #[test]
 fn who_has_nothing_to_do_asks_seldom() {
-    let seeds = Seeds::a_tenth(20);
-    run_all(&seeds, |seed| {
-        let mut world = still(seed);
-        world.trace = seeds.is_one().then(Vec::new);
-        drop(simulate(world));
-    });
+    let seeds = Seeds::a_tenth("still", 20);
+    run_all(&seeds, |seed| drop(simulate(seeds.watch(still(seed)))));
 }
 
 #[test]
 fn who_has_lost_its_lease_neither_reorders_nor_parks() {
-    run_all(&Seeds::a_tenth(20), |seed| drop(simulate(zombies(seed))));
+    let seeds = Seeds::a_tenth("zombies", 20);
+    run_all(&seeds, |seed| drop(simulate(seeds.watch(zombies(seed)))));
 }
 
 #[test]
 fn one_seed_is_one_run() {
-    run_all(&Seeds::a_tenth(40), |seed| {
+    run_all(&Seeds::a_tenth("twice", 40), |seed| {
         let trace = |()| {
             let mut world = faulty(seed);
             world.trace = Some(Vec::new());

@@ -108,10 +108,9 @@ fn leaves_nothing_ready(mut world: World, seed: u64) {
 
 #[test]
 fn a_run_that_ends_by_itself_leaves_nothing_that_is_ready() {
-    let seeds = Seeds::a_tenth(30);
+    let seeds = Seeds::a_tenth("once", 30);
     run_all(&seeds, |seed| {
-        let mut world = staged(seed);
-        world.trace = seeds.is_one().then(Vec::new);
+        let mut world = seeds.watch(staged(seed));
         world.once = Some(usize::MAX);
         world.faults = seed % 4 < 2;
         world.outage = (seed % 3 == 0).then_some(Area::Topic);
@@ -121,12 +120,11 @@ fn a_run_that_ends_by_itself_leaves_nothing_that_is_ready() {
 
 #[test]
 fn a_run_with_a_limit_publishes_no_more() {
-    let seeds = Seeds::a_tenth(10);
+    let seeds = Seeds::a_tenth("once-limited", 10);
     run_all(&seeds, |seed| {
-        let mut world = staged(seed);
+        let mut world = seeds.watch(staged(seed));
         world.once = Some(world.random.usize(5..30));
         world.faults = false;
-        world.trace = seeds.is_one().then(Vec::new);
         leaves_nothing_ready(world, seed);
     });
 }

@@ -21,9 +21,9 @@ fn saturated(seed: u64) -> World {
 /// Reading waits then, and what is held can still go.
 #[test]
 fn who_can_remember_no_more_forgets_nothing_and_goes_on() {
-    let (seeds, often) = (Seeds::a_tenth(50), AtomicUsize::new(0));
+    let (seeds, often) = (Seeds::a_tenth("saturated", 50), AtomicUsize::new(0));
     run_all(&seeds, |seed| {
-        let world = simulate(saturated(seed));
+        let world = simulate(seeds.watch(saturated(seed)));
         often.fetch_add(world.saturated, Ordering::Relaxed);
     });
     assert!(often.into_inner() >= 10 * seeds.len(), "no run, or hardly any, has remembered all that it may");
