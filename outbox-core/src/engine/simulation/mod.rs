@@ -94,7 +94,7 @@ fn simulate(mut world: World) -> World {
 #[test]
 fn every_seed_keeps_every_promise() {
     let all = Mutex::new(Summary::default());
-    let seeds = Seeds::of("all-faults", 500);
+    let seeds = Seeds::of("all-faults", 200);
     run_all(&seeds, |seed| {
         let summary = simulate(seeds.watch(faulty(seed))).summary;
         *all.lock().unwrap() += summary;
