@@ -92,7 +92,7 @@ impl Engine {
             }
         };
         lane.send(now, &key, take, |message| {
-            topics.sent(topic, turn);
+            topics.sent(now, topic, turn);
             let (key, destination) = (key.clone(), topic.clone());
             let flight = Flight { shard, lane: serial, key, destination, turn, message: Arc::clone(&message) };
             flights.insert(*token, flight);
@@ -110,7 +110,7 @@ impl Engine {
     pub(super) fn reported(&mut self, now: Instant, token: u64, outcome: Outcome) {
         let Some(Flight { shard, lane, key, destination, turn, message }) = self.flights.remove(&token) else { return };
         self.window.reported(message.size());
-        self.topics.reported(&destination, turn);
+        self.topics.reported(now, &destination, turn);
         self.judge_topic(now, &destination, &outcome);
         self.judge_reach(now, &outcome);
         let Some(lane) = self.lanes.get_mut(&shard).filter(|now| now.serial == lane) else {
@@ -143,8 +143,13 @@ impl Engine {
                 let wait = error.retry_after();
                 if self.topics.fails(now, topic, cause, wait, random) {
                     tracing::warn!(%topic, error = %error.summary(), "a topic does not work; its events wait");
-                    for lane in self.lanes.values_mut() {
-                        lane.hold_topic(topic);
+                    self.lanes.values_mut().for_each(|lane| lane.hold_topic(topic));
+                } else {
+                    // What was found to try it with, and has waited for this.
+                    for shard in self.topics.shards_with_ready(topic) {
+                        if let Some(lane) = self.lanes.get_mut(&shard) {
+                            lane.hold_topic(topic);
+                        }
                     }
                 }
             }

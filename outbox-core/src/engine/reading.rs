@@ -194,7 +194,7 @@ impl Engine {
     }
 
     fn take_in(&mut self, now: Instant, reply: ReadReply) {
-        let (mut events, mut bytes) = (0, 0);
+        let (mut events, mut bytes, mut new) = (0, 0, false);
         for mut found in reply.lanes {
             for row in found.rows.iter_mut().chain(&mut found.revisited) {
                 // One that waits longer than it was told to is not left to a clock that went back.
@@ -208,6 +208,7 @@ impl Engine {
                 events += 1;
                 bytes += row.message.size();
             }
+            new |= !found.rows.is_empty();
             let generation = lane.generation;
             lane.take_in(now, found, reply.decided, &mut self.topics, &self.config.retry);
             if lane.generation != generation {
@@ -217,9 +218,10 @@ impl Engine {
                 self.reading.wanted = true;
             }
         }
-        if let Some(weight) = bytes.checked_div(events) {
+        self.reading.weight = bytes.checked_div(events).or(self.reading.weight);
+        // What was held says nothing about what is to come.
+        if new {
             self.pace.active(now);
-            self.reading.weight = Some(weight);
         }
     }
 

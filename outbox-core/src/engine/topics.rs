@@ -8,7 +8,8 @@ use super::window::Window;
 use crate::message::Message;
 use crate::shard::Shard;
 
-/// How long a topic may be silent that has used up its share of the window, before nothing waits behind it any more.
+/// How long a topic may be silent before hardly anything of it is kept in memory, and nothing waits behind it any more if
+/// it has used up its share of the window.
 const STALL: Duration = Duration::from_secs(2);
 /// How long a probe may take to find an event to send.
 const PROBE: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ struct Topic {
     /// Since when it might have had more to send than its share of the window, and nothing has been reported.
     full: Option<Instant>,
     stalled: bool,
+    /// When something was reported last, or the first of what is awaited was sent.
+    heard: Option<Instant>,
 }
 
 /// The usual three states of a circuit breaker.
@@ -60,6 +63,12 @@ impl Topics {
     /// Whether events of the topic can be sent, as far as is known.
     pub(super) fn flows(&self, topic: &Destination) -> bool {
         self.topics.get(topic).is_none_or(|topic| matches!(topic.breaker, Breaker::Closed) && !topic.stalled)
+    }
+
+    /// Whether nothing has been heard of the topic for long, although something is awaited.
+    pub(super) fn is_silent(&self, now: Instant, topic: &Destination) -> bool {
+        let silent = |heard: Instant| now.duration_since(heard) >= STALL;
+        self.topics.get(topic).is_some_and(|topic| topic.traffic.awaited() > 0 && topic.heard.is_some_and(silent))
     }
 
     /// The topic for which this shard is to find one event to try.
@@ -113,6 +122,11 @@ impl Topics {
     /// A key has events to send.
     pub(super) fn ready(&mut self, topic: &Destination, shard: Shard, key: Key) {
         self.entry(topic).ready.push_back((shard, key));
+    }
+
+    /// Shards of which keys have events to send to the topic.
+    pub(super) fn shards_with_ready(&self, name: &Destination) -> BTreeSet<Shard> {
+        self.topics.get(name).into_iter().flat_map(|topic| &topic.ready).map(|(shard, _)| *shard).collect()
     }
 
     /// Whether a key is among those that have events to send.
@@ -171,16 +185,19 @@ impl Topics {
     }
 
     /// An event was handed to the publisher.
-    pub(super) fn sent(&mut self, name: &Destination, turn: u64) {
+    pub(super) fn sent(&mut self, now: Instant, name: &Destination, turn: u64) {
         let topic = self.entry(name);
+        if topic.traffic.awaited() == 0 {
+            topic.heard = Some(now);
+        }
         topic.traffic.sent(turn);
     }
 
     /// The publisher reported an event, whatever the outcome.
-    pub(super) fn reported(&mut self, name: &Destination, turn: u64) {
+    pub(super) fn reported(&mut self, now: Instant, name: &Destination, turn: u64) {
         let topic = self.entry(name);
         topic.traffic.reported(turn);
-        (topic.full, topic.stalled) = (None, false);
+        (topic.full, topic.stalled, topic.heard) = (None, false, Some(now));
     }
 
     /// The topic answered: it works. True when that is news.
@@ -311,6 +328,7 @@ impl Topic {
             cause: String::new(),
             full: None,
             stalled: false,
+            heard: None,
         }
     }
 }

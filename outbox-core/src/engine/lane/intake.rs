@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Change, Fate, Key, Lane, SLOW, Topics, after};
+use super::{Change, Fate, Key, Lane, SLOW, Stream, Topics, after};
 use crate::engine::destination::Destination;
 use crate::message::Message;
 use crate::retry::{OnDeath, RetryRules, Verdict};
@@ -137,9 +137,11 @@ impl Lane {
             self.pass_over(seq);
             return;
         }
-        if self.streams.get(&key).is_some_and(|stream| !stream.is_free() && stream.is_slow(now)) {
-            self.pass_over(seq);
-            self.hold_behind(&key, seq);
+        if let Some(stream) = self.streams.get(&key)
+            && (topics.is_silent(now, &destination) || (!stream.is_free() && stream.is_slow(now)))
+        {
+            topics.probe_lost(&destination, self.lease.shard);
+            self.wait_behind(now, &key, seq);
             return;
         }
         self.passed.remove(&seq);
@@ -155,17 +157,21 @@ impl Lane {
         stream.enqueue(Arc::new(message), destination);
     }
 
+    /// Leaves an event in the table until what is in memory of its key is reported, or while it finds no room.
+    fn wait_behind(&mut self, now: Instant, key: &Key, seq: i64) {
+        self.pass_over(seq);
+        self.hold_behind(key, seq);
+        if self.streams.get(key).is_some_and(Stream::is_free) {
+            self.rest(key, now + SLOW);
+        }
+    }
+
     /// A row that cannot be understood is dead when its turn comes: no publisher could do anything about it. Not before,
     /// because its key may be parked with it, and nothing is wrong with what comes earlier.
     fn bury(&mut self, now: Instant, key: Key, message: Arc<Message>, problem: &str, policies: &RetryRules) {
         let seq = message.seq;
-        if let Some(stream) = self.streams.get(&key) {
-            let free = stream.is_free();
-            self.pass_over(seq);
-            self.hold_behind(&key, seq);
-            if free {
-                self.rest(&key, now + SLOW);
-            }
+        if self.streams.contains_key(&key) {
+            self.wait_behind(now, &key, seq);
             return;
         }
         // As if it were the last attempt.

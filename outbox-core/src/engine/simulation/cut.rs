@@ -41,7 +41,7 @@ impl World {
 
 #[test]
 fn the_others_deliver_for_one_that_is_cut_off_until_it_is_not() {
-    run_all(&Seeds::a_tenth("one-cut-off", 12), |seed| {
+    run_all(&Seeds::one_in(100, "one-cut-off", 12), |seed| {
         let blind = seed % 3 == 0;
         let mut world = world(seed, blind, &[0]);
         let mut now = LATE;
@@ -64,7 +64,7 @@ fn the_others_deliver_for_one_that_is_cut_off_until_it_is_not() {
 
 #[test]
 fn if_nobody_reaches_the_broker_nobody_moves() {
-    run_all(&Seeds::a_tenth("all-cut-off", 12), |seed| {
+    run_all(&Seeds::one_in(100, "all-cut-off", 12), |seed| {
         let mut world = world(seed, seed % 3 == 0, &[0, 1, 2]);
         world.run_until(CUT);
         let before = world.moves;
@@ -87,7 +87,7 @@ fn if_nobody_reaches_the_broker_nobody_moves() {
 
 #[test]
 fn a_topic_that_does_not_exist_makes_nobody_dance() {
-    run_all(&Seeds::a_tenth("no-topic", 12), |seed| {
+    run_all(&Seeds::one_in(100, "no-topic", 12), |seed| {
         let mut world = world(seed, true, &[]);
         world.run_until(CUT);
         world.outage = Some(Area::Topic);

@@ -43,13 +43,13 @@ fn others_are_on_time(seed: u64, hangs: Area, others: impl Fn(usize) -> bool, se
 
 #[test]
 fn a_topic_that_hangs_holds_up_no_other_while_processors_come_and_go() {
-    let seeds = Seeds::a_tenth("hanging-topic", 6);
+    let seeds = Seeds::one_in(100, "hanging-topic", 6);
     run_all(&seeds, |seed| others_are_on_time(seed, Area::Topic, |key| key.is_multiple_of(2), &seeds));
 }
 
 #[test]
 fn a_partition_that_hangs_holds_up_no_other_while_processors_come_and_go() {
-    let seeds = Seeds::a_tenth("hanging-partition", 6);
+    let seeds = Seeds::one_in(100, "hanging-partition", 6);
     run_all(&seeds, |seed| {
         let number = u32::try_from(seed).unwrap() % PARTITIONS;
         // Events without a key may be anywhere.
@@ -61,7 +61,7 @@ fn a_partition_that_hangs_holds_up_no_other_while_processors_come_and_go() {
 
 #[test]
 fn a_key_that_hangs_holds_up_no_other_while_processors_come_and_go() {
-    let seeds = Seeds::a_tenth("hanging-key", 6);
+    let seeds = Seeds::one_in(100, "hanging-key", 6);
     let key = |seed: u64| usize::try_from(seed % 10).unwrap();
     run_all(&seeds, |seed| {
         let hangs = key(seed);

@@ -120,25 +120,25 @@ fn rolling_deploys_repeat_nothing() {
 
 #[test]
 fn calls_that_take_no_time_come_to_an_end() {
-    let seeds = Seeds::a_tenth("instant", 50);
+    let seeds = Seeds::one_in(10, "instant", 50);
     run_all(&seeds, |seed| drop(simulate(seeds.watch(instant(seed)))));
 }
 
 #[test]
 fn who_has_nothing_to_do_asks_seldom() {
-    let seeds = Seeds::a_tenth("still", 20);
+    let seeds = Seeds::one_in(10, "still", 20);
     run_all(&seeds, |seed| drop(simulate(seeds.watch(still(seed)))));
 }
 
 #[test]
 fn who_has_lost_its_lease_neither_reorders_nor_parks() {
-    let seeds = Seeds::a_tenth("zombies", 20);
+    let seeds = Seeds::one_in(10, "zombies", 20);
     run_all(&seeds, |seed| drop(simulate(seeds.watch(zombies(seed)))));
 }
 
 #[test]
 fn one_seed_is_one_run() {
-    run_all(&Seeds::a_tenth("twice", 40), |seed| {
+    run_all(&Seeds::one_in(10, "twice", 40), |seed| {
         let trace = |()| {
             let mut world = faulty(seed);
             world.trace = Some(Vec::new());

@@ -108,7 +108,7 @@ fn leaves_nothing_ready(mut world: World, seed: u64) {
 
 #[test]
 fn a_run_that_ends_by_itself_leaves_nothing_that_is_ready() {
-    let seeds = Seeds::a_tenth("once", 30);
+    let seeds = Seeds::one_in(10, "once", 30);
     run_all(&seeds, |seed| {
         let mut world = seeds.watch(staged(seed));
         world.once = Some(usize::MAX);
@@ -120,7 +120,7 @@ fn a_run_that_ends_by_itself_leaves_nothing_that_is_ready() {
 
 #[test]
 fn a_run_with_a_limit_publishes_no_more() {
-    let seeds = Seeds::a_tenth("once-limited", 10);
+    let seeds = Seeds::one_in(10, "once-limited", 10);
     run_all(&seeds, |seed| {
         let mut world = seeds.watch(staged(seed));
         world.once = Some(world.random.usize(5..30));

@@ -21,7 +21,7 @@ fn saturated(seed: u64) -> World {
 /// Reading waits then, and what is held can still go.
 #[test]
 fn who_can_remember_no_more_forgets_nothing_and_goes_on() {
-    let (seeds, often) = (Seeds::a_tenth("saturated", 50), AtomicUsize::new(0));
+    let (seeds, often) = (Seeds::one_in(10, "saturated", 50), AtomicUsize::new(0));
     run_all(&seeds, |seed| {
         let world = simulate(seeds.watch(saturated(seed)));
         often.fetch_add(world.saturated, Ordering::Relaxed);

@@ -63,11 +63,11 @@ impl Seeds {
         Self { kind, range, kept: if alone { Vec::new() } else { kept(kind) } }
     }
 
-    /// The same, but a tenth of them, for runs that take long.
-    pub(super) fn a_tenth(kind: &'static str, default: u64) -> Self {
-        let seeds = Self::of(kind, 10 * default);
-        let tenth = (seeds.range.end - seeds.range.start).div_ceil(10);
-        Self { range: seeds.range.start..seeds.range.start + tenth, ..seeds }
+    /// The same, but one in so many of them, for runs that take long.
+    pub(super) fn one_in(part: u64, kind: &'static str, default: u64) -> Self {
+        let seeds = Self::of(kind, part * default);
+        let count = (seeds.range.end - seeds.range.start).div_ceil(part);
+        Self { range: seeds.range.start..seeds.range.start + count, ..seeds }
     }
 
     /// With all that happens, if somebody looks at this one.

@@ -1,6 +1,7 @@
 //! Runs that end by themselves, beside others.
 
 use super::*;
+use crate::shard::Shard;
 
 fn once() -> EngineConfig {
     EngineConfig { once: Some(usize::MAX), ..config() }
@@ -73,6 +74,29 @@ fn a_run_does_not_wait_for_a_topic_that_does_not_work_where_reads_are_slow() {
     }
     assert!(rig.nodes[guest].engine.is_done(rig.now));
     assert_eq!(rig.store.pending_count(), 10);
+}
+
+/// One event is found to try the topic with, and waits for what is still under way, which fails.
+#[test]
+fn a_run_does_not_wait_for_the_event_that_was_to_try_a_topic() {
+    let mut rig = Rig::new(2);
+    let in_shard = |shard: u16| {
+        let key = (0..).map(|n| format!("key-{n}")).find(|key| Shard::of_key(key, 2) == Shard::new(shard));
+        event("things", &key.unwrap())
+    };
+    rig.store.commit([in_shard(0), in_shard(1)]);
+    let guest = rig.start(once());
+    let of_shard = |shard: u16| move |message: &Message| message.shard == Shard::new(shard);
+    assert_eq!(rig.report(guest, of_shard(1), unreachable), 1);
+    rig.pass(Duration::from_millis(500));
+    assert_eq!(rig.nodes[guest].engine.snapshot().queued, 1, "it is found, and waits");
+    assert_eq!(rig.report(guest, of_shard(0), unreachable), 1);
+    for _ in 0..100 {
+        rig.pass(Duration::from_millis(100));
+        rig.report(guest, |_| true, unreachable);
+    }
+    assert!(rig.nodes[guest].engine.is_done(rig.now), "{:?}", rig.nodes[guest].engine.snapshot());
+    assert_eq!(rig.store.pending_count(), 2);
 }
 
 #[test]

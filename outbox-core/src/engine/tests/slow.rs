@@ -1,5 +1,7 @@
 //! What does not move holds up nothing else.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::store::Admin;
 
@@ -83,6 +85,31 @@ fn a_silent_topic_holds_up_no_other_that_comes_later() {
     assert_eq!(rig.report(node, |message| message.envelope.topic == "other", delivered), 1);
 }
 
+/// Few enough keys that the topic has not used up what it is trusted with, and large backlogs, one behind the other.
+#[test]
+fn keys_of_a_silent_topic_with_backlogs_hold_up_no_other_one_after_the_other() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { batch_size: 100, ..config() });
+    for key in 0..30 {
+        rig.store.commit((0..100).map(|_| event("silent", &format!("key-{key}"))));
+    }
+    rig.store.commit([event("other", "a")]);
+    rig.handle(node, Event::Woken);
+    rig.pass(Duration::from_secs(8));
+    assert_eq!(rig.report(node, |message| message.envelope.topic == "other", delivered), 1);
+    // When it answers, all of it goes, in the order of each key.
+    let mut last = HashMap::new();
+    while !rig.nodes[node].with_publisher.is_empty() {
+        for (_, message) in &rig.nodes[node].with_publisher {
+            let before = last.insert(message.order_key(), message.seq);
+            assert!(before.is_none_or(|before| before < message.seq), "{before:?} before {}", message.seq);
+        }
+        rig.report(node, |_| true, delivered);
+        rig.pass(Duration::from_secs(4));
+    }
+    assert!(rig.store.is_empty(), "{:?}", rig.nodes[node].engine.snapshot());
+}
+
 #[test]
 fn what_is_held_comes_back_in_few_reads_even_if_no_more_can_be_remembered() {
     let mut rig = Rig::new(1);
@@ -124,6 +151,26 @@ fn a_large_event_does_not_wait_for_the_end_of_a_backlog_of_small_ones() {
         rig.pass(Duration::from_millis(200));
     }
     assert!(rig.store.is_empty());
+}
+
+#[test]
+fn a_topic_that_is_tried_again_and_again_is_no_reason_to_look_for_others_often() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit((0..10).map(|n| event("away", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    for second in 0..60 {
+        if second == 30 {
+            rig.nodes[node].reads.clear();
+        }
+        for _ in 0..10 {
+            rig.report(node, |_| true, unreachable);
+            rig.pass(Duration::from_millis(100));
+        }
+    }
+    // One each 5 s, and one for each time that it is tried.
+    let reads = rig.nodes[node].reads.len();
+    assert!((6..=25).contains(&reads), "{reads} reads");
 }
 
 #[test]
