@@ -83,11 +83,20 @@ impl Engine {
         let mut asked: Vec<Shard> =
             self.lanes.values().filter(|lane| !lane.draining).map(|lane| lane.lease.shard).collect();
         let all = asked.len();
-        let next = asked.partition_point(|shard| *shard < self.reading.next_shard);
-        asked.rotate_left(next % all);
-        asked.truncate((room / LEAST).max(1));
-        self.reading.next_shard = asked.last().map_or(Shard::new(0), |shard| Shard::new(shard.number() + 1));
+        let few = (room / LEAST).max(1);
         let saturated = self.is_saturated();
+        let picks = all > few && !self.look_wanted(now);
+        if picks {
+            asked.retain(|shard| self.lanes.get(shard).is_some_and(|lane| self.wants_read(now, lane, saturated)));
+        }
+        if asked.is_empty() {
+            return None;
+        }
+        let next = asked.partition_point(|shard| *shard < self.reading.next_shard);
+        let wanting = asked.len();
+        asked.rotate_left(next % wanting);
+        asked.truncate(few);
+        self.reading.next_shard = asked.last().map_or(Shard::new(0), |shard| Shard::new(shard.number() + 1));
         let hungry = asked.iter().filter(|shard| self.lanes.get(shard).is_some_and(|lane| lane.hungry)).count();
         let small = (room / (4 * asked.len())).max(LEAST);
         let large = (room * 3 / 4).checked_div(hungry).unwrap_or(small).max(LEAST);
@@ -108,7 +117,9 @@ impl Engine {
             self.reading.left = all;
         }
         self.reading.left = self.reading.left.min(all).saturating_sub(asked.len());
-        self.pace.looked(now);
+        if !picks {
+            self.pace.looked(now);
+        }
         Some(ReadRequest { processor: self.id, lanes: requests })
     }
 
@@ -153,15 +164,21 @@ impl Engine {
     }
 
     fn read_wanted(&self, now: Instant) -> bool {
-        let flows = |destination: &Destination| self.topics.flows(destination);
         let saturated = self.is_saturated();
-        self.reading.wanted
-            || self.reading.left > 0
-            || self.look_is_due(now)
-            || self.lanes.values().any(|lane| {
-                let probes = || self.topics.probe_of(lane.lease.shard).is_some_and(|topic| lane.may_probe(topic));
-                !lane.draining && !lane.absent && (lane.is_hungry(saturated) || lane.wants_pass(now, flows) || probes())
-            })
+        self.look_wanted(now) || self.lanes.values().any(|lane| self.wants_read(now, lane, saturated))
+    }
+
+    /// Whether all shards are to be looked into.
+    fn look_wanted(&self, now: Instant) -> bool {
+        self.reading.wanted || self.reading.left > 0 || self.look_is_due(now)
+    }
+
+    /// Whether there is something in this shard that is known, and can be read now.
+    fn wants_read(&self, now: Instant, lane: &Lane, saturated: bool) -> bool {
+        let flows = |destination: &Destination| self.topics.flows(destination);
+        let probes = || self.topics.probe_of(lane.lease.shard).is_some_and(|topic| lane.may_probe(topic));
+        let wants = || lane.is_hungry(saturated) || lane.wants_pass(now, flows) || probes();
+        !lane.draining && !lane.absent && wants()
     }
 
     fn look_is_due(&self, now: Instant) -> bool {

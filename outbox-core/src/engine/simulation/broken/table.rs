@@ -56,7 +56,7 @@ caught! {
     a_mark_that_moves_by_time_is_caught: MarkByTime in faulty => Forgotten | Gap | Stuck | Misordered;
     a_retry_that_lets_its_key_pass_is_caught: RetryLetsKeyPass in faulty => Forgotten | Gap | Misordered | Stuck;
     a_requeue_without_a_generation_is_caught: RequeueWithoutGeneration in faulty => Gap | Stuck | Misordered;
-    a_limit_that_is_not_told_is_caught: LimitUntold in faulty => Forgotten;
+    a_limit_that_is_not_told_is_caught: LimitUntold in faulty => Forgotten | Gap;
     more_for_nothing_is_caught: MoreForNothing in instant => Spinning;
     what_is_due_for_nothing_is_caught: DueForNothing in still => Spinning;
     rejections_that_are_never_written_are_caught: AlwaysRegenerated in instant => Spinning;
