@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::destination::Destination;
 use super::key::{Key, Progress};
+use super::topics::Failure;
 use super::{Effect, Engine};
 use crate::message::Message;
 use crate::publisher::{Outcome, PublishError, PublishErrorKind};
@@ -141,16 +142,20 @@ impl Engine {
                 let random = self.random.f64();
                 let cause = error.summary();
                 let wait = error.retry_after();
-                if self.topics.fails(now, topic, cause, wait, random) {
-                    tracing::warn!(%topic, error = %error.summary(), "a topic does not work; its events wait");
-                    self.lanes.values_mut().for_each(|lane| lane.hold_topic(topic));
-                } else {
-                    // What was found to try it with, and has waited for this.
-                    for shard in self.topics.shards_with_ready(topic) {
-                        if let Some(lane) = self.lanes.get_mut(&shard) {
-                            lane.hold_topic(topic);
+                match self.topics.fails(now, topic, cause, wait, random) {
+                    Failure::News => {
+                        tracing::warn!(%topic, error = %error.summary(), "a topic does not work; its events wait");
+                        self.lanes.values_mut().for_each(|lane| lane.hold_topic(topic));
+                    }
+                    // What was found to try it with, and had to wait for this.
+                    Failure::Again => {
+                        for shard in self.topics.shards_with_ready(topic) {
+                            if let Some(lane) = self.lanes.get_mut(&shard) {
+                                lane.hold_topic(topic);
+                            }
                         }
                     }
+                    Failure::Known => {}
                 }
             }
             Outcome::Failed(_) => self.topics.says_nothing(now, topic),

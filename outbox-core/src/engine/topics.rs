@@ -48,6 +48,17 @@ enum Breaker {
     HalfOpen { shard: Shard, admitted: bool, tried: BTreeSet<Shard>, since: Instant },
 }
 
+/// What a failure says about a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It worked until now.
+    News,
+    /// It was being tried.
+    Again,
+    /// It is left alone already.
+    Known,
+}
+
 impl Topics {
     /// `pause` is the first and the longest time for which a topic is left alone, and `trial` what it may have under way
     /// before it answers.
@@ -219,7 +230,7 @@ impl Topics {
         }
     }
 
-    /// The topic does not work: leaves it alone for a while, for `wait` if somebody knows. True when that is news.
+    /// The topic does not work: leaves it alone for a while, for `wait` if somebody knows.
     pub(super) fn fails(
         &mut self,
         now: Instant,
@@ -227,15 +238,16 @@ impl Topics {
         cause: String,
         wait: Option<Duration>,
         random: f64,
-    ) -> bool {
+    ) -> Failure {
         let (base, longest) = self.pause;
         let topic = self.entry(name);
         topic.cause = cause;
         topic.traffic.start_over();
-        if matches!(topic.breaker, Breaker::Open { .. }) {
-            return false;
-        }
-        let news = matches!(topic.breaker, Breaker::Closed);
+        let failure = match topic.breaker {
+            Breaker::Closed => Failure::News,
+            Breaker::HalfOpen { .. } => Failure::Again,
+            Breaker::Open { .. } => return Failure::Known,
+        };
         let pause = wait.unwrap_or_else(|| {
             let range = base.saturating_mul(1 << topic.failures.min(20)).min(longest);
             // Half fixed, half random: never at once, never all together.
@@ -245,7 +257,7 @@ impl Topics {
             topic.failures += 1;
         }
         topic.breaker = Breaker::Open { until: now + pause.min(Duration::from_secs(3600)) };
-        news
+        failure
     }
 
     /// Moves breakers on with time. `holders` names the shards that hold events of a topic. Returns topics that have
