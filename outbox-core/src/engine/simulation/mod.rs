@@ -138,7 +138,7 @@ fn who_has_lost_its_lease_neither_reorders_nor_parks() {
 
 #[test]
 fn one_seed_is_one_run() {
-    run_all(&Seeds::one_in(10, "twice", 40), |seed| {
+    run_all(&Seeds::one_in(100, "twice", 40), |seed| {
         let trace = |()| {
             let mut world = faulty(seed);
             world.trace = Some(Vec::new());
