@@ -1,5 +1,4 @@
-//! A processor or writer that fails at a chosen step: at every failpoint, by an error, a panic and an abort, and by a
-//! delay where the database makes no difference to it.
+//! A processor or writer that fails at a chosen step: at every failpoint, by an error, a delay, a panic and an abort.
 //! Another one finishes, and the ledger says whether a promise was broken.
 
 use std::path::Path;
@@ -326,6 +325,6 @@ async fn sqlite() -> Option<TestDatabase> {
 
 matrices! {
     postgres: error Error delay Delay panic Panic abort Abort;
-    mariadb: error Error panic Panic abort Abort;
-    sqlite: error Error panic Panic abort Abort;
+    mariadb: error Error delay Delay panic Panic abort Abort;
+    sqlite: error Error delay Delay panic Panic abort Abort;
 }

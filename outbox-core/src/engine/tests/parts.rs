@@ -92,7 +92,7 @@ fn a_part_that_fails_is_paused_alone_and_probed() {
 /// delivered in their order, and everything arrives.
 #[test]
 fn keys_keep_their_order_while_the_parts_of_their_topic_change() {
-    for seed in 0..60 {
+    for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (of, mut rig) = (Arc::new(AtomicU32::new(0)), Rig::new(2));
         let node = rig.start_with_parts(EngineConfig { window: 30, batch_size: 5, ..config() }, &of);
