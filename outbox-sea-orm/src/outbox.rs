@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use outbox_core::{Envelope, EventId, EventOptions, OutboxEvent, Wake};
 use outbox_migration::{Payload, SchemaInfo, TableNames, check};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseConnectionType, DbBackend, DbErr, RuntimeErr};
 
 use crate::config::{Config, OutboxBuilder};
 use crate::error::{OutboxError, StageError};
@@ -51,6 +51,20 @@ pub(crate) struct Shared {
     meta: OnceLock<SchemaInfo>,
 }
 
+/// The database behind a connection. SeaORM panics when it is asked this of one that was never made; any call on it
+/// fails, whatever we take it for.
+pub(crate) fn backend_of(db: &DatabaseConnection) -> DbBackend {
+    connected(db).map_or(DbBackend::Sqlite, ConnectionTrait::get_database_backend)
+}
+
+/// For whatever asks the connection itself.
+pub(crate) fn connected(db: &DatabaseConnection) -> Result<&DatabaseConnection, DbErr> {
+    if matches!(db.inner, DatabaseConnectionType::Disconnected) {
+        return Err(DbErr::Conn(RuntimeErr::Internal("Disconnected: the connection was never made".to_owned())));
+    }
+    Ok(db)
+}
+
 impl Outbox {
     /// An outbox with the tables `outbox_*` of the connection's own schema, and defaults for everything else.
     ///
@@ -68,7 +82,7 @@ impl Outbox {
 
     pub(crate) fn with(db: DatabaseConnection, config: Config) -> Self {
         let notify = config.notify;
-        let mut shared = Shared::new(config, db.get_database_backend());
+        let mut shared = Shared::new(config, backend_of(&db));
         if notify {
             shared.notify_through(&db);
         }
@@ -99,7 +113,7 @@ impl Outbox {
     ///
     /// [`OutboxError::Schema`], which says what to run, inside the `DbErr`.
     pub async fn check(&self) -> Result<SchemaInfo, DbErr> {
-        self.shared.meta(&self.db).await
+        self.shared.meta(connected(&self.db)?).await
     }
 
     /// Writes an event into this outbox's tables through any connection to the same database: for transactions that

@@ -37,6 +37,7 @@ use self::sql::Sql;
 use crate::finish::finish;
 #[cfg(feature = "postgres")]
 use crate::notify::Listener;
+use crate::outbox::backend_of;
 
 /// The outbox's tables in a database: what a processor and an operator need of them.
 ///
@@ -69,7 +70,7 @@ impl SeaOrmStore {
 
     /// The same; `listens` says whether processors listen for commits of other processes.
     pub(crate) fn with(db: DatabaseConnection, names: TableNames, listens: bool) -> Self {
-        let sql = Sql::new(&names, db.get_database_backend());
+        let sql = Sql::new(&names, backend_of(&db));
         Self(Arc::new(Inner { db, names, sql, listens, opened: OnceLock::new(), decided: Decided::default() }))
     }
 

@@ -4,8 +4,9 @@ use outbox_core::store::{StoreError, StoreErrorKind};
 use outbox_migration::{Payload, Table, check};
 use sea_orm::{DbBackend, Value};
 
-use super::error::{broken, schema};
+use super::error::{broken, during, schema};
 use super::{Inner, query};
+use crate::outbox::connected;
 
 const DOING: &str = "looking at its tables";
 
@@ -23,7 +24,8 @@ impl Inner {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
         }
-        let info = check(&self.db, &self.names).await.map_err(|error| schema(DOING, error))?;
+        let db = connected(&self.db).map_err(during(DOING))?;
+        let info = check(db, &self.names).await.map_err(|error| schema(DOING, error))?;
         let sequence = match self.sql.backend {
             DbBackend::Postgres => self.sequence().await?,
             DbBackend::MySql => self.one_numbering().await.map(|()| String::new())?,
@@ -43,7 +45,7 @@ impl Inner {
         let Some(row) = rows.first() else {
             return Err(unfit(format!("the column seq of {} has no sequence of its own", self.sql.event)));
         };
-        let get = super::error::during(DOING);
+        let get = during(DOING);
         let sequence: String = row.try_get_by_index(0).map_err(get)?;
         if row.try_get_by_index::<bool>(2).map_err(get)? {
             let what = "the database is a replica, which is behind its primary: connect to the primary";
@@ -64,7 +66,7 @@ impl Inner {
         let text = "SELECT CAST(@@auto_increment_increment AS SIGNED)";
         let rows = query(&self.db, self.sql.statement(text, []), DOING).await?;
         let row = rows.first().ok_or_else(|| broken(DOING, "no answer"))?;
-        let step: i64 = row.try_get_by_index(0).map_err(super::error::during(DOING))?;
+        let step: i64 = row.try_get_by_index(0).map_err(during(DOING))?;
         if step == 1 {
             return Ok(());
         }

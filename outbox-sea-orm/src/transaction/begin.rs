@@ -27,7 +27,7 @@ impl Outbox {
     ///
     /// Cancelled, it ends in the background and rolls back, which needs the tokio runtime that it was called on.
     pub(crate) async fn begin_root(&self, mut options: TransactionOptions) -> Result<OutboxTransaction, DbErr> {
-        let backend = self.inner().get_database_backend();
+        let backend = self.shared().backend;
         if backend == DbBackend::Sqlite && options.access_mode != Some(AccessMode::ReadOnly) {
             options.sqlite_transaction_mode.get_or_insert(SqliteTransactionMode::Immediate);
         }

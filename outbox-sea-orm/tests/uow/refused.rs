@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use outbox_sea_orm::core::store::{Store, StoreErrorKind};
 use outbox_sea_orm::core::testing::{StagedEvents, assert_staged};
 use outbox_sea_orm::core::{Encoded, OutboxEvent, StageError};
-use outbox_sea_orm::record;
-use sea_orm::DbErr;
+use outbox_sea_orm::{Outbox, record};
+use sea_orm::{DatabaseConnection, DbErr};
 
 use crate::fixtures::{Seen, Thing, both, put};
 
@@ -137,4 +138,14 @@ on_every_database! {
         checked.await.unwrap();
         assert_eq!(db.seen().await, Seen::both(&["a"]));
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_never_made_is_an_error() {
+    let outbox = Outbox::new(DatabaseConnection::default());
+    let said = |error: DbErr| assert!(error.to_string().contains("Disconnected"), "{error}");
+    said(outbox.check().await.unwrap_err());
+    said(outbox.begin().await.unwrap_err());
+    let error = outbox.store().open().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 }
