@@ -7,7 +7,6 @@ use outbox_core::store::{Lease, LeaseReply, LeaseRequest, Reach, StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Value};
 use uuid::Uuid;
 
-use super::error::during;
 use super::row::{Cells, number};
 use super::sql::{clip, marks, micros};
 use super::{Inner, execute, query};
@@ -28,18 +27,23 @@ struct Seen {
 impl Inner {
     pub(super) async fn lease(&self, request: &LeaseRequest) -> Result<LeaseReply, StoreError> {
         let txn = self.begin(DOING).await?;
-        self.show_up(&txn, request).await?;
-        let living = self.living(&txn).await?;
-        let seen = self.overview(&txn).await?;
+        let reply = self.lease_in(&txn, request).await;
+        let reply = self.end(txn, reply, DOING).await?;
+        failpoint!("store::lease::after_commit", DOING);
+        Ok(reply)
+    }
+
+    async fn lease_in(&self, txn: &DatabaseTransaction, request: &LeaseRequest) -> Result<LeaseReply, StoreError> {
+        self.show_up(txn, request).await?;
+        let living = self.living(txn).await?;
+        let seen = self.overview(txn).await?;
         let fair_share = request.fair_share(seen.len(), &living);
-        let mut held = self.keep(&txn, request, &seen).await?;
+        let mut held = self.keep(txn, request, &seen).await?;
         if !request.leaving {
             let most = fair_share.min(request.most);
-            self.take(&txn, request, &seen, most, &mut held).await?;
+            self.take(txn, request, &seen, most, &mut held).await?;
         }
         failpoint!("store::lease::before_commit", DOING);
-        txn.commit().await.map_err(during(DOING))?;
-        failpoint!("store::lease::after_commit", DOING);
         held.sort_unstable();
         Ok(LeaseReply { held, fair_share })
     }

@@ -91,7 +91,37 @@ impl Inner {
         };
         let options =
             TransactionOptions { isolation_level, sqlite_transaction_mode: mode, ..TransactionOptions::default() };
-        self.db.begin_with_options(options).await.map_err(during(doing))
+        let txn = self.db.begin_with_options(options).await.map_err(during(doing))?;
+        if self.sql.backend == DbBackend::MySql {
+            // What `idle_in_transaction_session_timeout` does on PostgreSQL. It is the session's, so `end` takes it back.
+            let text = "SET @outbox_idle = @@SESSION.idle_transaction_timeout, SESSION idle_transaction_timeout = 10";
+            txn.execute_unprepared(text).await.map_err(during(doing))?;
+        }
+        Ok(txn)
+    }
+
+    /// Ends a transaction of [`begin`](Self::begin): commits what came to an end, and rolls back what did not.
+    async fn end<T, E: From<StoreError>>(
+        &self,
+        txn: DatabaseTransaction,
+        result: Result<T, E>,
+        doing: &'static str,
+    ) -> Result<T, E> {
+        if self.sql.backend != DbBackend::MySql {
+            let value = result?;
+            txn.commit().await.map_err(during(doing))?;
+            return Ok(value);
+        }
+        // Not before the transaction is over: its end is what may never be heard.
+        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = txn.execute_unprepared(end).await.map_err(during(doing));
+        let restored = txn.execute_unprepared("SET SESSION idle_transaction_timeout = @outbox_idle").await;
+        // Gives the connection back; there is nothing left to roll back. Where one of these fails the connection is gone,
+        // and what was committed stays so.
+        drop((restored, txn.rollback().await));
+        let value = result?;
+        ended?;
+        Ok(value)
     }
 
     #[cfg(feature = "postgres")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outbox_core::store::{Lease, StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Value};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::error::during;
@@ -37,10 +38,8 @@ impl Inner {
         if leases.is_empty() {
             return Ok(None);
         }
-        let (held, _) = self.held(&self.db, processor, leases, "", DOING).await?;
-        let shards: Vec<i16> = held.iter().map(|(lease, _)| number(lease.shard)).collect();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let first = self.first_scheduled(&shards, limit.saturating_add(1)).await?;
+        let first = self.first_scheduled(processor, leases, limit.saturating_add(1)).await?;
         let due: Vec<&Scheduled> = first.iter().take_while(|event| event.wait <= 0).take(limit).collect();
         if !due.is_empty() {
             self.move_over(processor, leases, &due).await?;
@@ -49,14 +48,19 @@ impl Inner {
         Ok(next.map(|event| Duration::from_micros(u64::try_from(event.wait).unwrap_or(0))))
     }
 
-    /// The next events of these shards in the order of due time and id, due or not.
-    async fn first_scheduled(&self, shards: &[i16], limit: usize) -> Result<Vec<Scheduled>, StoreError> {
+    /// The next events of the shards that are still leased, in the order of due time and id, due or not.
+    async fn first_scheduled(
+        &self,
+        processor: Uuid,
+        leases: &[Lease],
+        limit: usize,
+    ) -> Result<Vec<Scheduled>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut first = Vec::new();
-        for shards in shards.chunks(MOST_SHARDS) {
+        for leases in leases.chunks(MOST_SHARDS) {
             let (text, values) = match self.sql.backend {
-                DbBackend::Postgres => self.first_lateral(shards, limit),
-                _ => self.first_union(shards, limit),
+                DbBackend::Postgres => self.first_lateral(processor, leases, limit),
+                _ => self.first_union(processor, leases, limit),
             };
             for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
                 let mut cells = Cells::new(&row, false, DOING);
@@ -68,38 +72,57 @@ impl Inner {
         Ok(first)
     }
 
-    fn first_lateral(&self, shards: &[i16], limit: i64) -> (String, Vec<Value>) {
+    fn first_lateral(&self, processor: Uuid, leases: &[Lease], limit: i64) -> (String, Vec<Value>) {
         // The limit in words: as a parameter, the database would not believe in it.
-        let mut values = Vec::new();
-        let is_one = self.sql.is_one_of("s.shard", shards, &mut values);
         let text = format!(
-            "SELECT f.due_at, f.id, f.shard, {} FROM {} s CROSS JOIN LATERAL (\
+            "SELECT f.due_at, f.id, f.shard, {} FROM json_to_recordset(?::json) AS l(shard smallint, epoch bigint) \
+             JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ? CROSS JOIN LATERAL (\
              SELECT p.due_at, p.id, p.shard FROM {} p WHERE p.shard = s.shard ORDER BY p.due_at, p.id LIMIT {limit}) f \
-             WHERE {is_one} ORDER BY f.due_at, f.id LIMIT {limit}",
+             ORDER BY f.due_at, f.id LIMIT {limit}",
             self.sql.until("f.due_at"),
             self.sql.shard,
             self.sql.scheduled,
         );
-        (text, values)
+        let leases = leases.iter().map(|lease| json!({"shard": lease.shard.number(), "epoch": lease.epoch}));
+        (text, vec![serde_json::Value::from_iter(leases).to_string().into(), processor.into()])
     }
 
-    fn first_union(&self, shards: &[i16], limit: i64) -> (String, Vec<Value>) {
+    fn first_union(&self, processor: Uuid, leases: &[Lease], limit: i64) -> (String, Vec<Value>) {
         // In a subquery, which SQLite needs for an order of its own.
         let part = format!(
             "SELECT * FROM (SELECT due_at, id, shard, {} AS wait FROM {} \
-             WHERE shard = ? ORDER BY due_at, id LIMIT ?) s",
+             WHERE shard = ? AND EXISTS (SELECT 1 FROM {} l WHERE l.shard = ? AND l.owner = ? AND l.epoch = ?) \
+             ORDER BY due_at, id LIMIT ?) s",
             self.sql.until("due_at"),
-            self.sql.scheduled
+            self.sql.scheduled,
+            self.sql.shard,
         );
-        let parts = vec![part; shards.len()];
-        let mut values: Vec<Value> = shards.iter().flat_map(|shard| [Value::from(*shard), limit.into()]).collect();
+        let parts = vec![part; leases.len()];
+        let values_of = |lease: &Lease| {
+            let shard = Value::from(number(lease.shard));
+            [shard.clone(), shard, processor.into(), lease.epoch.into(), limit.into()]
+        };
+        let mut values: Vec<Value> = leases.iter().flat_map(values_of).collect();
         values.push(limit.into());
         (format!("{} ORDER BY 1, 2 LIMIT ?", parts.join(" UNION ALL ")), values)
     }
 
     async fn move_over(&self, processor: Uuid, leases: &[Lease], due: &[&Scheduled]) -> Result<(), StoreError> {
         let txn = self.begin(DOING).await?;
-        let (held, _) = self.held(&txn, processor, leases, self.sql.for_share(), DOING).await?;
+        let moved = self.move_in(&txn, processor, leases, due).await;
+        self.end(txn, moved, DOING).await?;
+        failpoint!("store::promote::after_commit", DOING);
+        Ok(())
+    }
+
+    async fn move_in(
+        &self,
+        txn: &DatabaseTransaction,
+        processor: Uuid,
+        leases: &[Lease],
+        due: &[&Scheduled],
+    ) -> Result<(), StoreError> {
+        let (held, _) = self.held(txn, processor, leases, self.sql.for_share(), DOING).await?;
         let held: Vec<i16> = held.iter().map(|(lease, _)| number(lease.shard)).collect();
         let due: Vec<&&Scheduled> = due.iter().filter(|event| held.contains(&event.shard)).collect();
         for due in due.chunks(MOST_IDS) {
@@ -112,13 +135,13 @@ impl Inner {
                 marks(ids.len()),
                 self.sql.for_update()
             );
-            let rows = query(&txn, self.sql.statement(&text, ids), DOING).await?;
+            let rows = query(txn, self.sql.statement(&text, ids), DOING).await?;
             let ids: Result<Vec<Uuid>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
             let ids: Vec<Value> = ids.map_err(during(DOING))?.into_iter().map(Value::from).collect();
             if ids.is_empty() {
                 continue;
             }
-            self.pass_gate(&txn, DOING).await?;
+            self.pass_gate(txn, DOING).await?;
             let text = format!(
                 "INSERT INTO {} (shard, {}, origin, attempts, next_attempt_at, errors) \
                  SELECT s.shard, {}, 1, 0, NULL, NULL FROM {} s WHERE s.id IN ({}) ORDER BY s.due_at, s.id",
@@ -128,13 +151,11 @@ impl Inner {
                 self.sql.scheduled,
                 marks(ids.len())
             );
-            execute(&txn, self.sql.statement(&text, ids.clone()), DOING).await?;
+            execute(txn, self.sql.statement(&text, ids.clone()), DOING).await?;
             let text = format!("DELETE FROM {} WHERE id IN ({})", self.sql.scheduled, marks(ids.len()));
-            execute(&txn, self.sql.statement(&text, ids), DOING).await?;
+            execute(txn, self.sql.statement(&text, ids), DOING).await?;
         }
         failpoint!("store::promote::before_commit", DOING);
-        txn.commit().await.map_err(during(DOING))?;
-        failpoint!("store::promote::after_commit", DOING);
         Ok(())
     }
 

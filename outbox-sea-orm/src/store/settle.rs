@@ -10,7 +10,6 @@ use outbox_core::store::{Change, Fate, Lease, Rejection, SettleReply, SettleRequ
 use sea_orm::{DatabaseTransaction, DbBackend, Value};
 use serde_json::json;
 
-use super::error::during;
 use super::row::{Cells, body, body_of, errors, number};
 use super::sql::{Column, WHICH, clip, count, hex, micros};
 use super::{Inner, execute, query};
@@ -45,14 +44,21 @@ struct Careful<'c> {
 
 impl Inner {
     pub(super) async fn settle(&self, request: &SettleRequest) -> Result<SettleReply, StoreError> {
-        let mut reply = SettleReply::default();
         if request.lanes.is_empty() {
-            return Ok(reply);
+            return Ok(SettleReply::default());
         }
-        let all = || request.lanes.iter().flat_map(|lane| &lane.changes);
-        let txn = self.begin_settle(all().all(|change| change.fate == Fate::Delivered)).await?;
+        let mut changes = request.lanes.iter().flat_map(|lane| &lane.changes);
+        let txn = self.begin_settle(changes.all(|change| change.fate == Fate::Delivered)).await?;
+        let reply = self.settle_in(&txn, request).await;
+        let reply = self.end(txn, reply, DOING).await?;
+        failpoint!("store::settle::after_commit", DOING);
+        Ok(reply)
+    }
+
+    async fn settle_in(&self, txn: &DatabaseTransaction, request: &SettleRequest) -> Result<SettleReply, StoreError> {
+        let mut reply = SettleReply::default();
         let leases: Vec<Lease> = request.lanes.iter().map(|lane| lane.lease).collect();
-        let (held, now) = self.held(&txn, request.processor, &leases, self.sql.for_share(), DOING).await?;
+        let (held, now) = self.held(txn, request.processor, &leases, self.sql.for_share(), DOING).await?;
 
         let (mut gone, mut careful) = (Vec::new(), Vec::new());
         for lane in &request.lanes {
@@ -73,14 +79,12 @@ impl Inner {
             reply.lanes.push((lane.lease.shard, if current { Settled::Done } else { Settled::Regenerated }));
         }
         for careful in careful.chunks(MOST_ERRORS) {
-            gone.extend(self.write_carefully(&txn, careful, now).await?);
+            gone.extend(self.write_carefully(txn, careful, now).await?);
         }
         for gone in gone.chunks(MOST) {
-            self.remove(&txn, gone, DOING).await?;
+            self.remove(txn, gone, DOING).await?;
         }
         failpoint!("store::settle::before_commit", DOING);
-        txn.commit().await.map_err(during(DOING))?;
-        failpoint!("store::settle::after_commit", DOING);
         Ok(reply)
     }
 

@@ -13,33 +13,31 @@ use super::owner::{LONG, Owner, commit, count, lease, only};
 const DEADLINE: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(1);
 
-/// PostgreSQL keeps its locks until it learns that the connection is gone, which may take hours. Nobody has to wait
-/// for that.
-#[tokio::test(flavor = "multi_thread")]
-async fn its_locks_do_not_keep_its_shards_from_others() {
-    let Some(db) = outbox_tests::postgres().await else { return };
-    let outboxed = Outboxed::new(db).await;
-    let owner = Owner::of(&outboxed.store, SHORT).await;
-    let settle = loop {
-        commit(&outboxed, &["1"]).await;
-        let (shard, seq, id) = only(&owner, &outboxed.store).await;
-        let mut settle = Box::pin(owner.settle(&outboxed.store, shard, seq, id, Fate::Delivered));
-        // On a busy machine all answers can be there for one poll, and it comes to its end: again then.
-        while poll!(&mut settle).is_pending() && !is_locked(&outboxed, shard).await {}
-        if is_locked(&outboxed, shard).await {
-            // From now on nobody listens: the future is not dropped, and not polled either.
-            break settle;
-        }
-    };
-
-    let (other, thief) = (outboxed.another_store(), uuid::Uuid::now_v7());
-    assert_eq!(lease(&other, thief, LONG).await.len(), 7, "its shard is locked");
-    eventually(DEADLINE, || async { lease(&other, thief, LONG).await.len() == 8 }).await;
-    assert_eq!(count(&outboxed).await, 1, "what was not committed has not happened");
-    drop(settle);
-}
-
 on_every_server! {
+    // A database keeps its locks until it learns that the connection is gone, which may take hours. Nobody has to wait
+    // for that.
+    async fn its_locks_do_not_keep_its_shards_from_others(db: TestDatabase) {
+        let outboxed = Outboxed::new(db).await;
+        let owner = Owner::of(&outboxed.store, SHORT).await;
+        let settle = loop {
+            commit(&outboxed, &["1"]).await;
+            let (shard, seq, id) = only(&owner, &outboxed.store).await;
+            let mut settle = Box::pin(owner.settle(&outboxed.store, shard, seq, id, Fate::Delivered));
+            // On a busy machine all answers can be there for one poll, and it comes to its end: again then.
+            while poll!(&mut settle).is_pending() && !is_locked(&outboxed, shard).await {}
+            if is_locked(&outboxed, shard).await {
+                // From now on nobody listens: the future is not dropped, and not polled either.
+                break settle;
+            }
+        };
+
+        let (other, thief) = (outboxed.another_store(), uuid::Uuid::now_v7());
+        assert_eq!(lease(&other, thief, LONG).await.len(), 7, "its shard is locked");
+        eventually(DEADLINE, || async { lease(&other, thief, LONG).await.len() == 8 }).await;
+        assert_eq!(count(&outboxed).await, 1, "what was not committed has not happened");
+        drop(settle);
+    }
+
     // Wherever a read hears nothing more, others go on reading, and see everything.
     async fn a_read_that_stands_still_keeps_no_other_from_reading(db: TestDatabase) {
         let outboxed = Outboxed::new(db).await;

@@ -9,7 +9,7 @@ use outbox_core::store::{AdminError, StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 use uuid::Uuid;
 
-use super::super::error::{broken, during};
+use super::super::error::broken;
 use super::super::row::{Cells, body, body_of, number};
 use super::super::settle::{Key, Which, letter};
 use super::super::{Inner, execute, query};
@@ -28,46 +28,60 @@ struct Place {
 impl Inner {
     pub(in super::super) async fn requeue(&self, id: EventId) -> Result<(), AdminError> {
         let txn = self.begin(REQUEUEING).await?;
-        let place = self.lock_letter(&txn, id, REQUEUEING).await?.ok_or(AdminError::NotFound(id))?;
-        if let Some(key) = place.key
-            && self.is_parked(&txn, &key).await?
-        {
-            return Err(AdminError::KeyParked { id, key });
-        }
-        self.put_last(&txn, "id = ?", &[Value::from(*id.as_uuid())]).await?;
-        failpoint!("store::requeue::before_commit", REQUEUEING);
-        txn.commit().await.map_err(during(REQUEUEING))?;
+        let done = self.requeue_in(&txn, id).await;
+        self.end(txn, done, REQUEUEING).await?;
         failpoint!("store::requeue::after_commit", REQUEUEING);
         Ok(())
     }
 
+    async fn requeue_in(&self, txn: &DatabaseTransaction, id: EventId) -> Result<(), AdminError> {
+        let place = self.lock_letter(txn, id, REQUEUEING).await?.ok_or(AdminError::NotFound(id))?;
+        if let Some(key) = place.key
+            && self.is_parked(txn, &key).await?
+        {
+            return Err(AdminError::KeyParked { id, key });
+        }
+        self.put_last(txn, "id = ?", &[Value::from(*id.as_uuid())]).await?;
+        failpoint!("store::requeue::before_commit", REQUEUEING);
+        Ok(())
+    }
+
     pub(in super::super) async fn requeue_key(&self, key: &OrderKey) -> Result<u64, StoreError> {
-        let of_key = || [Value::from(key.topic.clone()), key.key.clone().into()];
         let txn = self.begin(REQUEUEING).await?;
-        let shard = number(Shard::of_key(&key.key, self.shards(&txn).await?));
-        self.lock_shard(&txn, shard, REQUEUEING).await?;
+        let count = self.requeue_key_in(&txn, key).await;
+        let count = self.end(txn, count, REQUEUEING).await?;
+        failpoint!("store::requeue::after_commit", REQUEUEING);
+        Ok(count)
+    }
+
+    async fn requeue_key_in(&self, txn: &DatabaseTransaction, key: &OrderKey) -> Result<u64, StoreError> {
+        let of_key = || [Value::from(key.topic.clone()), key.key.clone().into()];
+        let shard = number(Shard::of_key(&key.key, self.shards(txn).await?));
+        self.lock_shard(txn, shard, REQUEUEING).await?;
         let text = format!("DELETE FROM {} WHERE topic = ? AND partition_key = ?", self.sql.parked);
-        let was_parked = execute(&txn, self.sql.statement(&text, of_key()), REQUEUEING).await? > 0;
+        let was_parked = execute(txn, self.sql.statement(&text, of_key()), REQUEUEING).await? > 0;
         let condition = "topic = ? AND partition_key = ?";
         let count = if was_parked {
             // Also with nothing to put back: what is being parked at this moment must not stay behind.
-            self.new_generation(&txn, shard, REQUEUEING).await?;
-            self.put_back(&txn, condition, &of_key()).await?
+            self.new_generation(txn, shard, REQUEUEING).await?;
+            self.put_back(txn, condition, &of_key()).await?
         } else {
-            self.put_last(&txn, condition, &of_key()).await?
+            self.put_last(txn, condition, &of_key()).await?
         };
         failpoint!("store::requeue::before_commit", REQUEUEING);
-        txn.commit().await.map_err(during(REQUEUEING))?;
-        failpoint!("store::requeue::after_commit", REQUEUEING);
         Ok(count)
     }
 
     pub(in super::super) async fn delete(&self, id: EventId) -> Result<(), AdminError> {
         let txn = self.begin(DELETING).await?;
-        self.lock_letter(&txn, id, DELETING).await?.ok_or(AdminError::NotFound(id))?;
+        let done = self.delete_in(&txn, id).await;
+        self.end(txn, done, DELETING).await
+    }
+
+    async fn delete_in(&self, txn: &DatabaseTransaction, id: EventId) -> Result<(), AdminError> {
+        self.lock_letter(txn, id, DELETING).await?.ok_or(AdminError::NotFound(id))?;
         let text = format!("DELETE FROM {} WHERE id = ?", self.sql.dead);
-        execute(&txn, self.sql.statement(&text, [Value::from(*id.as_uuid())]), DELETING).await?;
-        txn.commit().await.map_err(during(DELETING))?;
+        execute(txn, self.sql.statement(&text, [Value::from(*id.as_uuid())]), DELETING).await?;
         Ok(())
     }
 
@@ -89,22 +103,26 @@ impl Inner {
 
     async fn give_up_at(&self, which: Which, reason: &str) -> Result<bool, StoreError> {
         let txn = self.begin(GIVING_UP).await?;
-        self.lock_shard(&txn, which.shard, GIVING_UP).await?;
+        let given_up = self.give_up_in(&txn, which, reason).await;
+        self.end(txn, given_up, GIVING_UP).await
+    }
+
+    async fn give_up_in(&self, txn: &DatabaseTransaction, which: Which, reason: &str) -> Result<bool, StoreError> {
+        self.lock_shard(txn, which.shard, GIVING_UP).await?;
         let text = format!(
             "SELECT e.attempts, e.errors FROM {} e WHERE e.shard = ? AND e.seq = ? AND e.id = ?{}",
             self.sql.event,
             self.sql.for_update()
         );
         let values = [Value::from(which.shard), which.seq.into(), (*which.id.as_uuid()).into()];
-        let rows = query(&txn, self.sql.statement(&text, values), GIVING_UP).await?;
+        let rows = query(txn, self.sql.statement(&text, values), GIVING_UP).await?;
         let Some(row) = rows.first() else { return Ok(false) };
         let mut cells = Cells::new(row, false, GIVING_UP);
         let (attempts, errors) = (cells.count()?, cells.errors());
-        self.write_letters(&txn, vec![letter(&which, attempts, errors.as_deref(), 0, Key::GoesOn, reason)], GIVING_UP)
+        self.write_letters(txn, vec![letter(&which, attempts, errors.as_deref(), 0, Key::GoesOn, reason)], GIVING_UP)
             .await?;
-        self.remove(&txn, &[which], GIVING_UP).await?;
-        self.new_generation(&txn, which.shard, GIVING_UP).await?;
-        txn.commit().await.map_err(during(GIVING_UP))?;
+        self.remove(txn, &[which], GIVING_UP).await?;
+        self.new_generation(txn, which.shard, GIVING_UP).await?;
         Ok(true)
     }
 
