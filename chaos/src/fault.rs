@@ -91,9 +91,7 @@ pub(crate) const OF_A_SERVER: [&str; 4] =
 /// are moved on Linux alone.
 pub(crate) fn suits(kind: &str, database: Kind) -> bool {
     let is_there = match database {
-        Kind::Postgres => true,
-        // It would keep the locks of such a transaction until the connection is reset.
-        Kind::MariaDb => kind != "swallowed commit",
+        Kind::Postgres | Kind::MariaDb => true,
         Kind::Sqlite => !OF_A_SERVER.contains(&kind),
     };
     is_there && (cfg!(target_os = "linux") || !kind.starts_with("clock of"))

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::fault::Fault;
 use crate::figures::Figures;
+use crate::logs::Line;
 
 /// Written while faults happen, read at the end.
 #[derive(Debug, Default)]
@@ -14,7 +15,7 @@ pub(crate) struct History(Mutex<Happened>);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Happened {
     pub(crate) faults: Vec<Past>,
-    pub(crate) kills: Vec<i64>,
+    pub(crate) kills: Vec<Line>,
     /// Of a database that may lose the last settles, each with the time since which its clock may have kept it from
     /// writing them.
     pub(crate) database_crashes: Vec<(i64, i64)>,
@@ -61,8 +62,8 @@ impl History {
         self.write().faults.push(Past { fault, from, to: now(), struck });
     }
 
-    pub(crate) fn killed(&self) {
-        self.write().kills.push(now());
+    pub(crate) fn killed(&self, place: usize) {
+        self.write().kills.push(Line { at: now(), place });
     }
 
     pub(crate) fn database_crashes(&self) {

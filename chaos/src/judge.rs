@@ -219,10 +219,10 @@ pub(crate) mod tests {
         evidence.records.push(again);
         let verdict = judge(&evidence);
         assert!(verdict.findings.are_clean() && !verdict.holds());
-        evidence.happened.kills.push(8_000);
+        evidence.happened.kills.push(Line { at: 8_000, place: 0 });
         assert!(judge(&evidence).holds());
         // Not one that has nothing to do with it: its event was settled long before.
-        evidence.happened.kills = vec![28_000];
+        evidence.happened.kills = vec![Line { at: 28_000, place: 0 }];
         evidence.records[3].timestamp = Some(29_000);
         assert_eq!(judge(&evidence).unexplained, [29_000]);
     }
@@ -249,7 +249,7 @@ pub(crate) mod tests {
         let verdict = judge(&evidence);
         assert!(verdict.holds() && verdict.over_crashed_brokers == (1, 1), "{verdict:?}");
         // What something else explains too is not its cost.
-        evidence.happened.kills.push(8_000);
+        evidence.happened.kills.push(Line { at: 8_000, place: 0 });
         assert_eq!(judge(&evidence).over_crashed_brokers, (1, 0));
     }
 
@@ -279,7 +279,7 @@ pub(crate) mod tests {
             }
             let verdict = judge(&evidence);
             assert_eq!((verdict.unexplained.len(), verdict.holds()), (repeats, false), "seed {seed}");
-            evidence.happened.kills.push(end);
+            evidence.happened.kills.push(Line { at: end, place: 0 });
             assert!(judge(&evidence).holds(), "seed {seed}");
         }
     }

@@ -53,6 +53,8 @@ pub(crate) struct Said {
     pub(crate) late_hand_overs: Vec<Line>,
     /// A Kafka producer failed for good, and another one took its place.
     pub(crate) failed_producers: Vec<(Line, Failure)>,
+    /// An event was rejected for the last time.
+    pub(crate) dead: Vec<Line>,
     /// The database did not answer in time, whatever the reason: a machine that does too much is one.
     pub(crate) unanswered: Vec<Line>,
 }
@@ -122,6 +124,8 @@ impl Said {
             } else if line.contains("starts over") {
                 let solo = line.contains("for single messages starts over");
                 self.failed_producers.push((said, Failure { solo, reason: Reason::of(line) }));
+            } else if line.contains("rejected for the last time") {
+                self.dead.push(said);
             } else if line.contains("the database has not answered for") {
                 self.unanswered.push(said);
             }
@@ -160,12 +164,13 @@ mod tests {
              1003 WARN outbox_core: a shard could not be handed over in time; .. shard=8\n\
              3000 WARN outbox_core: .. failed; trying again soon error=.. the database has not answered for 1s\n\
              4000 WARN outbox_core: lost the lease of a shard; .. shard=3\n\
-             4001 WARN outbox_core: a shard could not be handed over in time; .. shard=9\n",
+             4001 WARN outbox_core: a shard could not be handed over in time; .. shard=9\n\
+             5000 ERROR outbox_core: an event was rejected for the last time and is dead id=..\n",
         );
         let line = |at| Line { at, place: 1 };
         assert_eq!(said.lost_leases, [1000, 4000].map(line));
         assert_eq!(said.late_hand_overs, [1002, 4001].map(line));
-        assert_eq!(said.unanswered, [line(3000)]);
+        assert_eq!((said.unanswered, said.dead), (vec![line(3000)], vec![line(5000)]));
     }
 
     #[test]

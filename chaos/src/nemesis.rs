@@ -49,7 +49,7 @@ async fn happen(stage: &Stage, fault: Fault) -> anyhow::Result<bool> {
             let mut process = running.take().context("nobody to kill")?;
             alive(&mut process)?;
             process.kill();
-            stage.history.killed();
+            stage.history.killed(place);
             tokio::time::sleep(absent).await;
             *running = Some(stage.start(place)?);
         }

@@ -47,7 +47,7 @@ pub(crate) fn explained(said: &Said, happened: &Happened) -> (Said, Vec<String>)
     });
     with.failed_producers.retain(|(line, Failure { reason, .. })| {
         let has_reason = match reason {
-            Reason::Refused => refused(line, happened),
+            Reason::Refused => refused(line, said, happened),
             Reason::LostTrack => broker(line, UNANSWERED, happened),
             Reason::Stalled => happened.faults.iter().any(|past| {
                 on_the_way_to_the_broker(past.fault, line.place)
@@ -84,6 +84,20 @@ fn leases(line: &Line, within: i64, said: &Said, happened: &Happened) -> bool {
     happened.faults.iter().any(costs) || said.unanswered.iter().any(waited)
 }
 
+/// Since when a processor that was killed may have been without its leases. It finds out, and says so, when it hears of
+/// the database again; before that, others can have taken its shards, and repeated what it had published.
+pub(crate) fn cut_off_since(kill: &Line, happened: &Happened) -> i64 {
+    let cuts_off = |past: &&Past| {
+        let alone = match past.fault {
+            Fault::Pause { place, .. } => place == kill.place,
+            Fault::MoveDatabasesClock { .. } => true,
+            fault => fault.link() == Some(Link::Database(kill.place)),
+        };
+        alone && is_recent(past.from, past.to, kill.at, NOTICED)
+    };
+    happened.faults.iter().filter(cuts_off).map(|past| past.from).min().unwrap_or(kill.at)
+}
+
 /// Whether answers of the broker may have been lost, or late, on the way to this processor within the time up to then.
 fn broker(line: &Line, within: i64, happened: &Happened) -> bool {
     let on_the_way = happened.faults.iter().filter(|past| on_the_way_to_the_broker(past.fault, line.place));
@@ -104,10 +118,13 @@ fn on_the_way_to_the_broker(fault: Fault, place: usize) -> bool {
     }
 }
 
-/// Whether there was a message that the broker refuses, which may wait for a while before it is sent.
-fn refused(line: &Line, happened: &Happened) -> bool {
-    let refused = happened.faults.iter().filter(|past| past.fault == Fault::Refuse);
-    refused.into_iter().any(|past| (past.from..=after(past.to, AFTER, &happened.faults)).contains(&line.at))
+/// Whether there was a message that the broker refuses. It may wait for a while before it is sent, and where whoever
+/// tried it is killed each time, it is tried again until it is dead.
+fn refused(line: &Line, said: &Said, happened: &Happened) -> bool {
+    let soon = |at| (at..=after(at, AFTER, &happened.faults)).contains(&line.at);
+    let lives = || said.dead.iter().any(|dead| (line.at..=after(line.at, AFTER, &happened.faults)).contains(&dead.at));
+    let refused = happened.faults.iter().filter(|past| past.fault == Fault::Refuse && past.from <= line.at);
+    refused.into_iter().any(|past| line.at <= past.to || soon(past.to) || lives())
 }
 
 /// Whether what lasted from then to then was there at most `within` before `at`.

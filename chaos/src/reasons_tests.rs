@@ -113,6 +113,15 @@ fn a_batch_is_refused_after_a_message_that_is_too_large() {
     assert!(producer(Reason::Refused, &happened(Fault::Refuse, 99_000, 99_100)));
     assert!(!producer(Reason::Refused, &happened(Fault::Refuse, 69_000, 69_100)));
     assert!(!producer(Reason::Refused, &happened(Fault::Refuse, 100_001, 100_100)));
+    // Nobody who tried it has lived long enough to bury it.
+    let dies = |at, refused: &Happened| {
+        let failed = (Line { at: 100_000, place: 0 }, Failure { solo: false, reason: Reason::Refused });
+        let dead = vec![Line { at, place: 1 }];
+        explained(&Said { failed_producers: vec![failed], dead, ..Said::default() }, refused).1.is_empty()
+    };
+    let long_ago = happened(Fault::Refuse, 9_000, 9_100);
+    assert!(dies(100_001, &long_ago) && !dies(99_999, &long_ago) && !dies(100_001 + AFTER, &long_ago));
+    assert!(!dies(100_001, &Happened::default()));
     assert!(!producer(Reason::LostTrack, &happened(Fault::Refuse, 99_000, 99_100)));
 }
 

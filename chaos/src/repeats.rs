@@ -9,6 +9,7 @@ use outbox_testkit::ledger::event_id;
 use crate::history::{Happened, Past};
 use crate::logs::{Line, Said};
 use crate::profile::{SHUTDOWN, SOLO, WAL_WRITER_DELAY, WINDOW};
+use crate::reasons::cut_off_since;
 
 /// How long after its cause a repeat may come, not counting the time in which faults hinder those who would publish it:
 /// as long as it may take after the last fault until nothing is pending.
@@ -73,7 +74,11 @@ pub(crate) fn causes(happened: &Happened, said: &Said, records: &[Record]) -> Ve
         at_most,
     };
     let shutdown = i64::try_from(SHUTDOWN.as_millis()).unwrap_or(i64::MAX);
-    let kills = happened.kills.iter().map(|at| of((*at, *at), 0, WINDOW));
+    // One that was cut off before may have lost its leases and did not live to say so.
+    let kills = happened.kills.iter().map(|kill| {
+        let since = cut_off_since(kill, happened);
+        of((since, kill.at), kill.at - since, WINDOW)
+    });
     let leases = said.lost_leases.iter().map(|Line { at, .. }| of((*at, *at), BEFORE, WINDOW));
     let late = said.late_hand_overs.iter().map(|Line { at, .. }| of((at - shutdown, *at), 0, WINDOW));
     let producers = said.failed_producers.iter().map(|(Line { at, .. }, failure)| {
@@ -191,8 +196,10 @@ pub(crate) fn attributed(repeats: &[Repeat], happened: &Happened) -> Vec<&'stati
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::fault::Fault;
+    use crate::fault::{Fault, Link};
 
     fn cause(from: i64, to: i64, at_most: u64) -> Cause {
         Cause { time: from..=to, published: 0..=to, at_most }
@@ -252,7 +259,8 @@ mod tests {
     #[test]
     fn a_kill_explains_what_was_published_shortly_before_it() {
         let kill = |faults: &[Past], repeat| {
-            let happened = Happened { kills: vec![100_000], faults: faults.to_vec(), ..Happened::default() };
+            let kills = vec![Line { at: 100_000, place: 0 }];
+            let happened = Happened { kills, faults: faults.to_vec(), ..Happened::default() };
             unexplained(&[repeat], &causes(&happened, &Said::default(), &[])).is_empty()
         };
         let repeat = |before| Repeat { at: 105_000, before };
@@ -263,6 +271,25 @@ mod tests {
         assert!(!kill(&[fault(90_000, 95_000)], repeat(100_000 - UNSETTLED - 5_001)));
         // What it had on its way may come last.
         assert!(kill(&[], Repeat { at: 119_000, before: 118_000 }));
+    }
+
+    #[test]
+    fn who_is_killed_right_after_a_pause_could_not_say_that_its_leases_were_lost() {
+        let repeat = |at| Repeat { at, before: 89_000 };
+        let explains = |fault, to, repeat| {
+            let faults = vec![Past { fault, from: 90_000, to, struck: true }];
+            let kills = vec![Line { at: 100_000, place: 0 }];
+            let happened = Happened { kills, faults, ..Happened::default() };
+            unexplained(&[repeat], &causes(&happened, &Said::default(), &[])).is_empty()
+        };
+        let length = Duration::from_secs(10);
+        let pause = |place| Fault::Pause { place, length };
+        assert!(explains(pause(0), 100_000, repeat(94_000)) && explains(pause(0), 100_000, repeat(101_000)));
+        assert!(!explains(pause(0), 100_000, repeat(89_999)), "nothing had happened yet");
+        assert!(!explains(pause(1), 100_000, repeat(94_000)), "another was paused");
+        assert!(!explains(Fault::CrashKafka, 100_000, repeat(94_000)), "that costs no lease");
+        let hole = |place| Fault::BlackHole { link: Link::Database(place), length };
+        assert!(explains(hole(0), 97_000, repeat(94_000)) && !explains(hole(1), 97_000, repeat(94_000)));
     }
 
     #[test]
