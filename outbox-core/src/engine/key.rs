@@ -7,16 +7,16 @@ use crate::event::OrderKey;
 use crate::message::Message;
 use crate::publisher::Outcome;
 
-/// What waits for what: all events of an order key for each other, an unordered event for nothing.
+/// What waits for what: all events of an order key for each other, an unordered event for nothing. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Key {
-    Ordered(OrderKey),
+    Ordered(Arc<OrderKey>),
     Loose(i64),
 }
 
 impl Key {
     pub(super) fn of(message: &Message) -> Self {
-        message.order_key().map_or(Self::Loose(message.seq), Self::Ordered)
+        message.order_key().map_or(Self::Loose(message.seq), |key| Self::Ordered(Arc::new(key)))
     }
 }
 
@@ -124,14 +124,16 @@ impl Stream {
         }
     }
 
-    /// Notes an outcome, and takes out of the flight what is delivered with nothing undelivered before it.
-    pub(super) fn report(&mut self, seq: i64, outcome: Outcome, delivered: &mut Vec<Arc<Message>>) -> Progress {
+    /// Notes an outcome, and hands over what is delivered with nothing undelivered before it.
+    pub(super) fn report(&mut self, seq: i64, outcome: Outcome, mut delivered: impl FnMut(&Message)) -> Progress {
         if let Some(sent) = self.flight.iter_mut().find(|sent| sent.message.seq == seq && sent.outcome.is_none()) {
             sent.outcome = Some(outcome);
             self.unreported -= 1;
         }
         while let Some(Sent { outcome: Some(Outcome::Delivered), .. }) = self.flight.front() {
-            delivered.extend(self.flight.pop_front().map(|sent| sent.message));
+            if let Some(sent) = self.flight.pop_front() {
+                delivered(&sent.message);
+            }
         }
         if self.flight.is_empty() {
             return Progress::Complete;

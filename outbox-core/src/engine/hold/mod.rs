@@ -374,12 +374,14 @@ fn concerns(held: &Destination, key: &Key, destination: &Destination) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use crate::event::OrderKey;
 
     #[test]
     fn what_comes_to_light_behind_a_pass_keeps_later_events_of_its_key_back() {
         let (mut holds, now) = (Holds::default(), Instant::now());
-        let key = Key::Ordered(OrderKey { topic: "things".to_owned(), key: "a".to_owned() });
+        let key = Key::Ordered(Arc::new(OrderKey { topic: "things".to_owned(), key: "a".to_owned() }));
         let things = Destination::of("things");
         holds.hold_key(key.clone(), 10);
         holds.release_key(&key, now);

@@ -167,12 +167,11 @@ impl Lane {
     /// Notes an outcome and says what it adds up to; delivered events wait for the next settle.
     pub(super) fn report(&mut self, now: Instant, key: &Key, seq: i64, outcome: Outcome) -> Progress {
         let Some(stream) = self.streams.get_mut(key) else { return Progress::Waiting };
-        let mut delivered = Vec::new();
-        let progress = stream.report(seq, outcome, &mut delivered);
-        self.in_flight -= delivered.len();
-        for message in delivered {
-            self.changes.push(Change { seq: message.seq, id: message.id(), fate: Fate::Delivered });
-        }
+        let (changes, in_flight) = (&mut self.changes, &mut self.in_flight);
+        let progress = stream.report(seq, outcome, |message| {
+            changes.push(Change { seq: message.seq, id: message.id(), fate: Fate::Delivered });
+            *in_flight -= 1;
+        });
         match &progress {
             Progress::Broken { rest, .. } => self.in_flight -= rest.len(),
             Progress::Complete => stream.withheld = 0,

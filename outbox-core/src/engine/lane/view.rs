@@ -20,7 +20,7 @@ impl Lane {
         if seq > self.mark && !left_out {
             return None; // the next read shows it
         }
-        let key = event.order_key().map_or(Key::Loose(seq), Key::Ordered);
+        let key = event.order_key().map_or(Key::Loose(seq), |key| Key::Ordered(key.into()));
         if tracked == Some(&event.id) {
             if self.streams.get(&key).is_some_and(|stream| stream.has(event.id)) {
                 return (self.is_ready(&key) && !ready(&key)).then_some("is queued, and its key has no turn");
