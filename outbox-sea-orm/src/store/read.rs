@@ -96,15 +96,16 @@ impl Inner {
             let shard = cells.shard()?;
             let generation = cells.take()?;
             *server = cells.take()?;
-            let of_shard: Option<i64> = cells.take()?;
+            let more = cells.follows()?;
             // Rows of a shard come together.
             if found.get(from..).and_then(<[_]>::last).is_none_or(|lane: &LaneRows| lane.shard != shard) {
                 found.push(empty(shard, generation));
             }
             let Some(lane) = found.last_mut() else { continue };
             if let Some(Read { message, unreadable }) = cells.message()? {
+                // Only the last of all that are left has none behind it.
+                lane.more = more && (lane.more || lane.rows.is_empty());
                 lane.rows.push(Row { message, unreadable, retry_in: cells.wait()?, parked: cells.flag()? });
-                lane.more = of_shard.is_some_and(|count| count > lane.rows.len() as i64);
             }
         }
         for lane in found.iter_mut().skip(from) {
@@ -117,16 +118,16 @@ impl Inner {
     /// PostgreSQL: one text for any shards, so that it is prepared once per connection.
     fn forward_lateral(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
         let text = format!(
-            "SELECT s.shard, s.generation, NULL::text, w.found, {}, w.wait, w.parked \
+            "SELECT s.shard, s.generation, NULL::text, w.later, {}, w.wait, w.parked \
              FROM json_to_recordset(?::json) AS \
              l(shard smallint, epoch bigint, after bigint, most bigint, bytes bigint, known int8multirange) \
              JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ? \
              LEFT JOIN LATERAL (\
              SELECT e.*, {} AS wait, {} AS parked FROM (\
-             SELECT x.*, count(*) OVER () AS found, row_number() OVER (ORDER BY x.seq) AS n, \
-             sum(coalesce(octet_length(x.payload), 0)) OVER (ORDER BY x.seq ROWS UNBOUNDED PRECEDING) AS size FROM (\
+             SELECT x.*, lead(x.seq) OVER o AS later, row_number() OVER o AS n, \
+             sum(coalesce(octet_length(x.payload), 0)) OVER (o ROWS UNBOUNDED PRECEDING) AS size FROM (\
              SELECT p.* FROM {} p WHERE p.shard = l.shard AND p.seq > l.after AND NOT (l.known @> p.seq) \
-             ORDER BY p.seq LIMIT l.most + 1) x) e \
+             ORDER BY p.seq LIMIT l.most + 1) x WINDOW o AS (ORDER BY x.seq)) e \
              WHERE e.n <= l.most AND (e.n = 1 OR e.size <= l.bytes)) w ON true",
             message_of("w"),
             self.sql.shard,
@@ -163,7 +164,7 @@ impl Inner {
             let known = if lane.known.is_empty() { String::new() } else { not_in(&lane.known) };
             let window = self.window(&format!("seq > ?{known}"));
             parts.push(format!(
-                "SELECT s.shard, s.generation, {server}, w.found, {columns}, {wait}, {parked} FROM {} s \
+                "SELECT s.shard, s.generation, {server}, w.later, {columns}, {wait}, {parked} FROM {} s \
                  LEFT JOIN ({window}) w ON 1 = 1 LEFT JOIN {} e ON e.shard = ? AND e.seq = w.seq \
                  WHERE s.shard = ? AND s.owner = ? AND s.epoch = ?",
                 self.sql.shard, self.sql.event
@@ -203,33 +204,32 @@ impl Inner {
         values.extend(limits(revisit.limit, revisit.bytes));
         values.push(number(shard).into());
         let text = format!(
-            "SELECT {}, {}, {}, w.found FROM ({}) w {} ORDER BY e.seq",
+            "SELECT {}, {}, {}, w.later FROM ({}) w {} ORDER BY e.seq",
             message_of("e"),
             self.wait("e"),
             self.parked("e"),
             self.window(&filter),
             self.sql.look_up_event("?", "w.seq")
         );
-        let (mut rows, mut count) = (Vec::new(), 0);
+        let (mut rows, mut more) = (Vec::new(), revisit.limit == 0);
         for row in query(conn, self.sql.statement(&text, values), DOING).await? {
             let mut cells = Cells::new(&row, binary, DOING);
             let Some(Read { message, unreadable }) = cells.message()? else { continue };
             rows.push(Row { message, unreadable, retry_in: cells.wait()?, parked: cells.flag()? });
-            count = cells.take::<i64>()?;
+            more = cells.follows()?;
         }
-        let more = revisit.limit == 0 || count > rows.len() as i64;
         Ok((rows, more))
     }
 
-    /// The numbers of a shard's first events that meet a condition, within two limits (see [`limits`]), and how many
-    /// there are within the first one and one more.
+    /// The numbers of a shard's first events that meet a condition, within two limits (see [`limits`]), each with the
+    /// one that comes next, if there is one.
     fn window(&self, condition: &str) -> String {
         let size = match self.sql.backend {
             DbBackend::Sqlite => "length(CAST(payload AS BLOB))",
             _ => "octet_length(payload)",
         };
         format!(
-            "SELECT v.seq, v.found FROM (SELECT u.seq, COUNT(*) OVER () AS found, \
+            "SELECT v.seq, v.later FROM (SELECT u.seq, LEAD(u.seq) OVER (ORDER BY u.seq) AS later, \
              ROW_NUMBER() OVER (ORDER BY u.seq) AS n, \
              SUM(u.size) OVER (ORDER BY u.seq ROWS UNBOUNDED PRECEDING) AS total FROM (\
              SELECT seq, COALESCE({size}, 0) AS size FROM {} WHERE shard = ? AND {condition} ORDER BY seq LIMIT ?) u) v \
@@ -238,16 +238,19 @@ impl Inner {
         )
     }
 
-    /// How long an event must still wait; negative when it need not.
+    /// How long an event must still wait; negative or null when it need not. Few have a time, and to ask for the clock
+    /// costs as much as to read a row.
     fn wait(&self, alias: &str) -> String {
-        self.sql.until(&format!("{alias}.next_attempt_at"))
+        let column = format!("{alias}.next_attempt_at");
+        format!("CASE WHEN {column} IS NOT NULL THEN {} END", self.sql.until(&column))
     }
 
+    /// Whether an event's key is parked. Mostly none is, which is looked at once and not for every row.
     fn parked(&self, alias: &str) -> String {
+        let parked = &self.sql.parked;
         format!(
-            "CASE WHEN EXISTS (SELECT 1 FROM {} k WHERE k.topic = {alias}.topic \
-             AND k.partition_key = {alias}.partition_key) THEN 1 ELSE 0 END",
-            self.sql.parked
+            "CASE WHEN NOT EXISTS (SELECT 1 FROM {parked}) THEN 0 WHEN EXISTS (SELECT 1 FROM {parked} k \
+             WHERE k.topic = {alias}.topic AND k.partition_key = {alias}.partition_key) THEN 1 ELSE 0 END"
         )
     }
 }

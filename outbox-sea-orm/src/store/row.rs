@@ -76,6 +76,11 @@ impl<'r> Cells<'r> {
         Ok(self.take::<i32>()? == 1)
     }
 
+    /// Whether there is a number in a column that holds that of the next row.
+    pub(super) fn follows(&mut self) -> Result<bool, StoreError> {
+        Ok(self.take::<Option<i64>>()?.is_some())
+    }
+
     pub(super) fn shard(&mut self) -> Result<Shard, StoreError> {
         let number = self.take::<i16>()?;
         let shard = u16::try_from(number).map_err(|error| broken(self.doing, error.to_string()))?;
