@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::machine::{Usage, family_cpu};
 use crate::report::Spread;
-use crate::servers::{BenchDatabase, Broker};
+use crate::servers::{Activity, BenchDatabase, Broker};
 
 /// What an event costs: medians over the repeats, of what could be seen.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -13,6 +13,9 @@ pub(crate) struct Cost {
     pub(crate) database_cpu_us: Option<f64>,
     pub(crate) broker_cpu_us: Option<f64>,
     pub(crate) wal_bytes: Option<f64>,
+    pub(crate) transactions: Option<f64>,
+    /// Rows inserted, updated and deleted.
+    pub(crate) rows_changed: Option<f64>,
     /// The most memory that a processor had, over all repeats; not by event.
     pub(crate) processor_peak_mib: Option<f64>,
 }
@@ -30,6 +33,8 @@ impl Cost {
             database_cpu_us: median(|bill| bill.database.map(micros)),
             broker_cpu_us: median(|bill| bill.broker.map(micros)),
             wal_bytes: median(|bill| bill.wal_bytes),
+            transactions: median(|bill| bill.activity.map(|activity| activity.transactions as f64)),
+            rows_changed: median(|bill| bill.activity.map(|activity| activity.rows_changed as f64)),
             processor_peak_mib: Spread::of(&peaks).map(|spread| spread.max),
         }
     }
@@ -41,6 +46,8 @@ impl Cost {
             line("database", self.database_cpu_us, "us CPU/event"),
             line("broker", self.broker_cpu_us, "us CPU/event"),
             line("WAL", self.wal_bytes, "bytes/event"),
+            line("transactions", self.transactions.map(|each| each * 1e3), "/1,000 events"),
+            line("rows changed", self.rows_changed, "/event"),
             line("peak memory", self.processor_peak_mib, "MiB"),
         ];
         lines.into_iter().flatten().collect()
@@ -59,6 +66,7 @@ pub(crate) struct Bill {
     database: Option<Duration>,
     broker: Option<Duration>,
     wal_bytes: Option<f64>,
+    activity: Option<Activity>,
 }
 
 /// The counters at the start.
@@ -67,6 +75,7 @@ pub(crate) struct Meter {
     database: Option<Duration>,
     broker: Option<Duration>,
     wal_bytes: Option<i64>,
+    activity: Option<Activity>,
 }
 
 impl Bill {
@@ -74,6 +83,7 @@ impl Bill {
     pub(crate) async fn open(database: &BenchDatabase, broker: &Broker) -> anyhow::Result<Meter> {
         Ok(Meter {
             wal_bytes: database.wal_bytes().await?,
+            activity: database.activity().await?,
             database: database.pid.and_then(family_cpu),
             broker: broker.pid.and_then(family_cpu),
         })
@@ -94,6 +104,7 @@ impl Meter {
         let (database_cpu, broker_cpu) = (since(self.database, database.pid), since(self.broker, broker.pid));
         let wal = database.wal_bytes().await?;
         let wal_bytes = self.wal_bytes.zip(wal).map(|(before, after)| (after - before) as f64);
-        Ok(Bill { events, processor, database: database_cpu, broker: broker_cpu, wal_bytes })
+        let activity = self.activity.zip(database.activity().await?).map(|(before, after)| after.since(before));
+        Ok(Bill { events, processor, database: database_cpu, broker: broker_cpu, wal_bytes, activity })
     }
 }

@@ -49,6 +49,22 @@ pub(crate) struct BenchDatabase {
     _folder: Option<TempDir>,
 }
 
+/// What a database counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Activity {
+    pub(crate) transactions: i64,
+    pub(crate) rows_changed: i64,
+}
+
+impl Activity {
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            transactions: self.transactions - before.transactions,
+            rows_changed: self.rows_changed - before.rows_changed,
+        }
+    }
+}
+
 /// Rows of `account`.
 pub(crate) const ACCOUNTS: usize = 64;
 
@@ -115,6 +131,19 @@ impl BenchDatabase {
             return Ok(None);
         }
         self.number("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint").await.map(Some)
+    }
+
+    /// What was done in this database so far, as far as the sessions that did it have told; those that have ended have
+    /// told all. `None` where the database does not count it.
+    pub(crate) async fn activity(&self) -> Result<Option<Activity>, DbErr> {
+        if self.kind != Kind::Postgres {
+            return Ok(None);
+        }
+        let count = |what: &str| format!("SELECT {what} FROM pg_stat_database WHERE datname = current_database()");
+        Ok(Some(Activity {
+            transactions: self.number(&count("xact_commit + xact_rollback")).await?,
+            rows_changed: self.number(&count("tup_inserted + tup_updated + tup_deleted")).await?,
+        }))
     }
 
     pub(crate) async fn pending(&self) -> Result<i64, DbErr> {

@@ -7,7 +7,7 @@ mod tamper;
 
 pub(crate) use broker::{Broker, PARTITIONS};
 pub(crate) use counter::QueryCounter;
-pub(crate) use database::{BenchDatabase, Kind, connect};
+pub(crate) use database::{Activity, BenchDatabase, Kind, connect};
 
 use anyhow::Context;
 
