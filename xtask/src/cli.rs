@@ -36,6 +36,7 @@ Usage: cargo xtask <task>
       --through pgbouncer                    a further pass: of the tests on PostgreSQL, through a PgBouncer that pools
                                              transactions
   examples                                   run every example to its end, on servers as the tests
+  bench <name>.. [<its options>]             run benchmarks on servers of their own; `bench help` lists them
   chaos [<its options>]                      run the fault suite on servers of its own; --help lists the options
   simulate [--seeds <n>] [--seed <s>]        run the engine against faults in memory, on every core: n seeds, from 0 or
                                              from s on, or s alone; 20000 unless said otherwise
@@ -54,6 +55,7 @@ pub(crate) enum Task {
     Test { skip: Vec<Service>, pass: Pass, arguments: Vec<OsString> },
     Examples,
     Prepare,
+    Bench { arguments: Vec<OsString> },
     Chaos { arguments: Vec<OsString> },
     CheckDeps,
     Fuzz { target: String, minutes: u64 },
@@ -82,7 +84,8 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             Some("test") => test(parser),
             Some("examples") => alone(parser, Task::Examples),
             Some("prepare") => alone(parser, Task::Prepare),
-            // All that follows is the suite's own.
+            // All that follows is their own.
+            Some("bench") => Ok(Task::Bench { arguments: parser.raw_args()?.collect() }),
             Some("chaos") => Ok(Task::Chaos { arguments: parser.raw_args()?.collect() }),
             Some("simulate") => simulate(parser),
             Some("fuzz") => fuzz(parser),
@@ -258,9 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn the_fault_suite_gets_its_options() {
+    fn the_fault_suite_and_the_benchmarks_get_their_options() {
         let arguments = ["--minutes", "3", "--seed", "7"].map(OsString::from).to_vec();
         assert_eq!(parsed("chaos --minutes 3 --seed 7").unwrap(), Task::Chaos { arguments });
+        let arguments = ["drain", "--quick"].map(OsString::from).to_vec();
+        assert_eq!(parsed("bench drain --quick").unwrap(), Task::Bench { arguments });
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! before anything else on a clean checkout.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
 
+mod bench;
 mod chaos;
 mod cli;
 mod deps;
@@ -44,6 +45,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::Test { skip, pass, arguments } => test::run(skip, &pass, &arguments),
         Task::Examples => examples::run(),
         Task::Prepare => prepare::run().map(|()| ExitCode::SUCCESS),
+        Task::Bench { arguments } => bench::run(&arguments),
         Task::Chaos { arguments } => chaos::run(&arguments),
         Task::CheckDeps => deps::check(),
         Task::Fuzz { target, minutes } => fuzz::run(&target, minutes),

@@ -1,0 +1,31 @@
+//! `cargo xtask bench`: the benchmarks, on the servers that the environment names, and for the others on its own.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+
+use crate::interrupt::Interrupt;
+use crate::servers::with_servers;
+use crate::{supervise, workspace};
+
+const PACKAGE: &str = "outbox-sea-orm-benches";
+
+pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::listen()?;
+    // A quick run shows that it works and judges no speed: it can do with what is built for the tests.
+    let profile = if arguments.iter().any(|argument| argument == "--quick") { "dev" } else { "release" };
+    // Built apart, so that its minutes are its own.
+    let mut build = workspace::cargo();
+    build.args(["build", "--package", PACKAGE, "--profile", profile]);
+    ensure!(supervise::run(build, &interrupt, None)?.success(), "the benchmarks do not compile");
+
+    let status = with_servers(Vec::new(), &[], &interrupt, |servers| {
+        let mut benches = workspace::cargo();
+        benches.args(["run", "--quiet", "--package", PACKAGE, "--profile", profile, "--"]).args(arguments);
+        benches.current_dir(std::env::current_dir()?);
+        benches.envs(servers.addresses.iter().map(|(service, address)| (service.variable(), address)));
+        supervise::run(benches, &interrupt, None)
+    })?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
