@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use futures_util::poll;
-use outbox_core::store::Fate;
-use outbox_tests::{TestDatabase, eventually, on_every_server};
+use outbox_core::event::{EventId, OrderKey};
+use outbox_core::store::{Admin, Fate};
+use outbox_sea_orm::SeaOrmStore;
+use outbox_tests::{Role, TestDatabase, eventually, on_every_server};
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::fixture::Outboxed;
@@ -69,4 +71,25 @@ async fn is_locked(outboxed: &Outboxed, shard: u16) -> bool {
     let sql = format!("SELECT shard FROM {table} WHERE shard = {shard} FOR UPDATE SKIP LOCKED");
     let rows = outboxed.db.connection().query_all_raw(Statement::from_string(outboxed.db.backend(), sql)).await;
     rows.unwrap().is_empty()
+}
+
+/// What a processor or an operator sets for a transaction is gone with it, whether it ends well or not: the connection is
+/// the program's.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_limit_does_not_stay_with_the_connection() {
+    let Some(db) = outbox_tests::mariadb().await else { return };
+    let outboxed = Outboxed::new(db).await;
+    let only = outboxed.db.another_pool_for(Role::Operator, 1).await;
+    let limit = || async {
+        let text = "SELECT CAST(@@SESSION.idle_transaction_timeout AS SIGNED)";
+        let row = only.query_one_raw(Statement::from_string(outboxed.db.backend(), text)).await.unwrap().unwrap();
+        row.try_get_by_index::<i64>(0).unwrap()
+    };
+    only.execute_unprepared("SET SESSION idle_transaction_timeout = 77").await.unwrap();
+    let operator = SeaOrmStore::new(only.clone(), outboxed.store.names().clone());
+    operator.requeue(EventId::new()).await.unwrap_err();
+    assert_eq!(limit().await, 77, "after one that was rolled back");
+    let key = OrderKey { topic: "things".to_owned(), key: "nobody".to_owned() };
+    assert_eq!(operator.requeue_key(&key).await.unwrap(), 0);
+    assert_eq!(limit().await, 77, "after one that was committed");
 }
