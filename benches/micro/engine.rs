@@ -15,7 +15,8 @@ use uuid::Uuid;
 use crate::count_allocations;
 use crate::sample::messages;
 
-pub(crate) const SHARDS: u16 = 32;
+/// As the migration makes by default.
+pub(crate) const SHARDS: u16 = 64;
 const PARTITIONS: u32 = 12;
 const EVENTS: usize = 20_000;
 

@@ -17,7 +17,7 @@ impl OrderPlaced {
     }
 }
 
-/// So many events as a store reads them, every tenth of the same key.
+/// So many events as a store reads them: ten of each key, far apart.
 pub(crate) fn messages(events: usize) -> Vec<Message> {
     let encode = |n: usize| {
         let event = OrderPlaced::new((n % (events / 10).max(1)) as u64);

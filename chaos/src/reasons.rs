@@ -121,10 +121,10 @@ fn on_the_way_to_the_broker(fault: Fault, place: usize) -> bool {
 /// Whether there was a message that the broker refuses. It may wait for a while before it is sent, and where whoever
 /// tried it is killed each time, it is tried again until it is dead.
 fn refused(line: &Line, said: &Said, happened: &Happened) -> bool {
-    let soon = |at| (at..=after(at, AFTER, &happened.faults)).contains(&line.at);
-    let lives = || said.dead.iter().any(|dead| (line.at..=after(line.at, AFTER, &happened.faults)).contains(&dead.at));
+    let soon_after = |at, later: i64| (at..=after(at, AFTER, &happened.faults)).contains(&later);
+    let lives = said.dead.iter().any(|dead| soon_after(line.at, dead.at));
     let refused = happened.faults.iter().filter(|past| past.fault == Fault::Refuse && past.from <= line.at);
-    refused.into_iter().any(|past| line.at <= past.to || soon(past.to) || lives())
+    refused.into_iter().any(|past| lives || line.at <= past.to || soon_after(past.to, line.at))
 }
 
 /// Whether what lasted from then to then was there at most `within` before `at`.

@@ -13,19 +13,25 @@ const PACKAGE: &str = "outbox-sea-orm-benches";
 
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
+    let has = |words: &[&str]| arguments.iter().any(|argument| words.iter().any(|word| argument == word));
+    let asks_for_help = arguments.is_empty() || has(&["help", "--help", "-h"]);
     // A quick run shows that it works and judges no speed: it can do with what is built for the tests.
-    let profile = if arguments.iter().any(|argument| argument == "--quick") { "dev" } else { "release" };
+    let profile = if asks_for_help || has(&["--quick"]) { "dev" } else { "release" };
     // Built apart, so that its minutes are its own.
     let mut build = workspace::cargo();
     build.args(["build", "--package", PACKAGE, "--profile", profile]);
     ensure!(supervise::run(build, &interrupt, None)?.success(), "the benchmarks do not compile");
 
-    let status = with_servers(Vec::new(), &[], &interrupt, |servers| {
-        let mut benches = workspace::cargo();
-        benches.args(["run", "--quiet", "--package", PACKAGE, "--profile", profile, "--"]).args(arguments);
-        benches.current_dir(std::env::current_dir()?);
-        benches.envs(servers.addresses.iter().map(|(service, address)| (service.variable(), address)));
-        supervise::run(benches, &interrupt, None)
-    })?;
+    let mut benches = workspace::cargo();
+    benches.args(["run", "--quiet", "--package", PACKAGE, "--profile", profile, "--"]).args(arguments);
+    benches.current_dir(std::env::current_dir()?);
+    let status = if asks_for_help {
+        supervise::run(benches, &interrupt, None)?
+    } else {
+        with_servers(Vec::new(), &[], &interrupt, |servers| {
+            benches.envs(servers.addresses.iter().map(|(service, address)| (service.variable(), address)));
+            supervise::run(benches, &interrupt, None)
+        })?
+    };
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
