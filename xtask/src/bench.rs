@@ -3,11 +3,10 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::ensure;
-
 use crate::interrupt::Interrupt;
+use crate::program::{self, Profile};
 use crate::servers::with_servers;
-use crate::{supervise, workspace};
+use crate::supervise;
 
 const PACKAGE: &str = "outbox-sea-orm-benches";
 
@@ -16,15 +15,9 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let has = |words: &[&str]| arguments.iter().any(|argument| words.iter().any(|word| argument == word));
     let asks_for_help = arguments.is_empty() || has(&["help", "--help", "-h"]);
     // A quick run shows that it works and judges no speed: it can do with what is built for the tests.
-    let profile = if asks_for_help || has(&["--quick"]) { "dev" } else { "release" };
-    // Built apart, so that its minutes are its own.
-    let mut build = workspace::cargo();
-    build.args(["build", "--package", PACKAGE, "--profile", profile]);
-    ensure!(supervise::run(build, &interrupt, None)?.success(), "the benchmarks do not compile");
-
-    let mut benches = workspace::cargo();
-    benches.args(["run", "--quiet", "--package", PACKAGE, "--profile", profile, "--"]).args(arguments);
-    benches.current_dir(std::env::current_dir()?);
+    let profile = if asks_for_help || has(&["--quick"]) { Profile::Dev } else { Profile::Release };
+    let mut benches = program::build(PACKAGE, profile, &interrupt)?;
+    benches.args(arguments);
     let status = if asks_for_help {
         supervise::run(benches, &interrupt, None)?
     } else {

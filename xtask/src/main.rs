@@ -14,6 +14,7 @@ mod fuzz;
 mod interrupt;
 mod passes;
 mod prepare;
+mod program;
 mod servers;
 mod services;
 mod simulate;
