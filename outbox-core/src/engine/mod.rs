@@ -302,6 +302,11 @@ impl Engine {
         }
     }
 
+    /// How many events are with the publisher.
+    pub(crate) fn awaited(&self) -> usize {
+        self.flights.len()
+    }
+
     fn stop(&mut self, deadline: Instant) {
         self.stop = Some(self.stop.map_or(deadline, |earlier| earlier.min(deadline)));
         for lane in self.lanes.values_mut() {

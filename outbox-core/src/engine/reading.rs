@@ -11,6 +11,8 @@ use crate::store::{Lease, ReadReply, ReadRequest};
 const LEAST: usize = 8;
 /// What an event is taken to weigh before any has been seen.
 const GUESS: usize = 2_048;
+/// How many events a read brings at first, so that the first ones come soon.
+const FIRST: usize = 1_000;
 
 /// The read that is under way, and what is known about the next.
 #[derive(Debug, Default)]
@@ -26,6 +28,9 @@ pub(super) struct Reading {
     gone: Vec<(Shard, Vec<i64>)>,
     /// Average size of the events of the last reads.
     weight: Option<usize>,
+    /// How many events a read may bring: more and more, as long as what the last one brought was used up before the next
+    /// one came, and there was more.
+    reach: Option<usize>,
     /// Where to go on when there is room for some of the shards alone.
     next_shard: Shard,
     promoting: bool,
@@ -155,7 +160,8 @@ impl Engine {
         let (queued, queued_bytes) = self.queued();
         let weight = self.reading.weight.unwrap_or(GUESS).max(1);
         let read_ahead = self.config.window_bytes / 2;
-        let capacity = self.config.batch_size.min(read_ahead / weight).max(1);
+        let reach = self.reading.reach.unwrap_or(FIRST);
+        let capacity = self.config.batch_size.min(reach).min(read_ahead / weight).max(1);
         let bytes = read_ahead.saturating_sub(queued_bytes);
         let events = capacity.saturating_sub(queued).min(bytes / weight).max(usize::from(queued == 0));
         // Small reads cost as much as large ones: with something in hand, wait until half of the room is free.
@@ -211,6 +217,12 @@ impl Engine {
     }
 
     fn take_in(&mut self, now: Instant, reply: ReadReply) {
+        let reach = self.reading.reach.unwrap_or(FIRST);
+        if !reply.lanes.iter().any(|lane| lane.more) {
+            self.reading.reach = Some((reach / 2).max(FIRST));
+        } else if self.queued().0 == 0 {
+            self.reading.reach = Some((reach * 2).min(self.config.batch_size).max(FIRST));
+        }
         let (mut events, mut bytes, mut new) = (0, 0, false);
         for mut found in reply.lanes {
             for row in found.rows.iter_mut().chain(&mut found.revisited) {

@@ -51,7 +51,8 @@ impl ProcessorBuilder {
         self.set(&[ENABLED], |config| config.enabled = enabled)
     }
 
-    /// Most events in one read and in one batch for the publisher, 1 to 100,000. Default 2,000.
+    /// Most events in one read and in one batch for the publisher, 1 to 100,000. Default 8,000. Reads begin with 1,000 at
+    /// most, and grow while the publisher has to wait for them.
     pub fn batch_size(self, events: usize) -> Self {
         self.set(&[BATCH_SIZE], |config| config.batch_size = events)
     }

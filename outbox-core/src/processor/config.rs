@@ -56,7 +56,7 @@ impl Default for Config {
         Self {
             name: None,
             enabled: true,
-            batch_size: 2_000,
+            batch_size: 8_000,
             window: 10_000,
             window_bytes: 16 * 1024 * 1024,
             concurrency: 8,

@@ -29,7 +29,12 @@ impl Inbox {
 
 impl Reports for Inbox {
     fn report(&self, token: u64, outcome: Outcome) {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((token, outcome));
-        self.arrived.notify_one();
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.push((token, outcome));
+        // Of those before it somebody has been told, and takes all.
+        if outcomes.len() == 1 {
+            drop(outcomes);
+            self.arrived.notify_one();
+        }
     }
 }

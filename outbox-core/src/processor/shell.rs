@@ -98,7 +98,7 @@ impl Shell {
             Some(event) = self.events.recv() => {
                 self.engine.handle(clock(), event);
             }
-            () = self.inbox.arrived() => {}
+            () = self.inbox.arrived() => self.gather().await,
             Some(request) = requests.recv() => match request {
                 Request::Stop => self.stop(),
                 // Whoever asked may be gone.
@@ -116,6 +116,16 @@ impl Shell {
         }
         for (token, outcome) in outcomes {
             self.engine.handle(now, Event::Reported(token, outcome));
+        }
+    }
+
+    /// Reports come one by one, and a look at everything costs as much for one as for hundreds. Where many are awaited a
+    /// moment's patience delays little: all these events have been delivered.
+    async fn gather(&self) {
+        const MANY: usize = 100;
+        const MOMENT: Duration = Duration::from_millis(1);
+        if self.engine.awaited() >= MANY {
+            tokio::time::sleep(MOMENT).await;
         }
     }
 

@@ -7,6 +7,7 @@ mod hints;
 mod once;
 mod parked;
 mod parts;
+mod reads;
 mod slow;
 mod unreadable;
 

@@ -1,0 +1,41 @@
+//! How much a read asks for.
+
+use super::*;
+
+fn asked(read: &ReadRequest) -> u32 {
+    read.lanes.iter().map(|lane| lane.limit).sum()
+}
+
+#[test]
+fn reads_grow_while_the_publisher_waits_for_them_and_shrink_when_there_is_nothing_left() {
+    const EVENTS: usize = 30_000;
+    let mut rig = Rig::new(4);
+    rig.store.commit((0..EVENTS).map(|n| event("things", &format!("key-{n}"))));
+    let node = rig.start(EngineConfig { batch_size: 8_000, window: 100_000, ..config() });
+    let mut delivered_so_far = 0;
+    while delivered_so_far < EVENTS {
+        let delivered_now = rig.report(node, |_| true, delivered);
+        assert!(delivered_now > 0, "{:?}", rig.nodes[node].engine.snapshot());
+        delivered_so_far += delivered_now;
+    }
+    let sizes: Vec<u32> = rig.nodes[node].reads.iter().map(asked).collect();
+    assert!(sizes[0] <= 1_000, "the first events come soon: {sizes:?}");
+    assert!(sizes.iter().any(|size| *size > 4_000), "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 8_000), "{sizes:?}");
+    // Nothing is there: each look asks for less than the one before, down to the beginning.
+    rig.pass(Duration::from_secs(60));
+    assert!(rig.nodes[node].reads.last().is_some_and(|read| asked(read) <= 1_000));
+}
+
+#[test]
+fn reads_do_not_grow_while_what_they_brought_waits_for_the_publisher() {
+    let mut rig = Rig::new(4);
+    rig.store.commit((0..30_000).map(|n| event("things", &format!("key-{n}"))));
+    let node = rig.start(EngineConfig { batch_size: 8_000, window: 500, ..config() });
+    for _ in 0..100 {
+        rig.report(node, |_| true, delivered);
+        rig.pass(Duration::from_millis(20));
+    }
+    let sizes: Vec<u32> = rig.nodes[node].reads.iter().map(asked).collect();
+    assert!(sizes.len() > 5 && sizes.iter().all(|size| *size <= 1_000), "{sizes:?}");
+}
