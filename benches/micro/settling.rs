@@ -41,8 +41,9 @@ fn prepared(backend: DatabaseBackend) -> (impl Store, SettleRequest) {
     let lease = |shard| Lease { shard: Shard::new(shard), epoch: 1 };
     // By the position of the column.
     let row = |shard: u16| -> BTreeMap<&str, Value> {
-        let cells: [Value; 5] = [(shard as i16).into(), PROCESSOR.into(), 1_i64.into(), 1_i64.into(), 0_i64.into()];
-        ["0", "1", "2", "3", "4"].into_iter().zip(cells).collect()
+        let level = Value::from("read committed");
+        let cells = [level, (shard as i16).into(), PROCESSOR.into(), 1_i64.into(), 1_i64.into(), 0_i64.into()];
+        ["0", "1", "2", "3", "4", "5"].into_iter().zip(cells).collect()
     };
     // More than any of the databases needs.
     let done = vec![MockExecResult { last_insert_id: 0, rows_affected: 0 }; 8];

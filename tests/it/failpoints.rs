@@ -63,7 +63,8 @@ impl Action {
 /// Steps of a processor, and which time it comes there fails. Renewing leases is a step that comes seldom.
 const PROCESSOR: &[(&str, usize)] = &[
     ("processor::lease", 2),
-    ("store::lease::before_commit", 2),
+    // On PostgreSQL the first round comes there twice.
+    ("store::lease::before_commit", 3),
     ("store::lease::after_commit", 2),
     ("store::read::after", 4),
     ("processor::publish", 3),

@@ -1,34 +1,41 @@
-//! Keeping, giving up and taking leases, in one transaction.
+//! Keeping, giving up and taking leases, in one transaction; or in [one statement](super::renew), if that will do.
 
 use std::time::Duration;
 
 use outbox_core::Shard;
 use outbox_core::store::{Lease, LeaseReply, LeaseRequest, Reach, StoreError};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
 
 use super::row::{Cells, number};
 use super::sql::{clip, marks, micros};
+use super::steady::NO_SETTINGS;
 use super::{Inner, execute, query};
 use crate::failpoint::failpoint;
 
-const DOING: &str = "leasing shards";
+pub(super) const DOING: &str = "leasing shards";
 
 /// How long a processor that is gone is remembered, for operators.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// A shard's row at the beginning.
-struct Seen {
-    shard: i16,
-    owner: Option<Uuid>,
-    free: bool,
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) shard: i16,
+    pub(super) owner: Option<Uuid>,
+    pub(super) free: bool,
 }
 
 impl Inner {
     pub(super) async fn lease(&self, request: &LeaseRequest) -> Result<LeaseReply, StoreError> {
-        let txn = self.begin(DOING).await?;
-        let reply = self.lease_in(&txn, request).await;
-        let reply = self.end(txn, reply, DOING).await?;
+        let reply = match self.renew(request).await? {
+            Some(reply) => reply,
+            None => {
+                let txn = self.begin(DOING).await?;
+                let reply = self.lease_in(&txn, request).await;
+                self.end(txn, reply, DOING).await?
+            }
+        };
         failpoint!("store::lease::after_commit", DOING);
         Ok(reply)
     }
@@ -220,44 +227,71 @@ impl Inner {
         execute(txn, self.sql.statement(&text, all), DOING).await.map(drop)
     }
 
-    /// Which of these leases are still held, with the generation and, in microseconds, the time. With `lock` nobody
-    /// can take them over until the transaction ends; this is the fence.
+    /// Which of these leases are still held, with the generation and, in microseconds, the time. Nobody can take them over
+    /// until the transaction ends; this is the fence.
     pub(super) async fn held(
         &self,
-        conn: &impl ConnectionTrait,
+        txn: &DatabaseTransaction,
         processor: Uuid,
         leases: &[Lease],
-        lock: &str,
         doing: &'static str,
-    ) -> Result<(Vec<(Lease, i64)>, i64), StoreError> {
+    ) -> Result<Held, StoreError> {
+        let rows = query(txn, self.fence(leases, NO_SETTINGS), doing).await?;
+        Held::of(&rows, processor, leases, doing)
+    }
+
+    /// Locks the rows of these leases. The first column is the caller's.
+    pub(super) fn fence(&self, leases: &[Lease], first: &str) -> Statement {
         let mut shards: Vec<i16> = leases.iter().map(|lease| number(lease.shard)).collect();
         shards.sort_unstable();
         let mut values = Vec::new();
         let is_one = self.sql.is_one_of("shard", &shards, &mut values);
         let text = format!(
-            "SELECT shard, owner, epoch, generation, {} FROM {}{} WHERE {is_one} ORDER BY shard{lock}",
+            "SELECT {first}, shard, owner, epoch, generation, {} FROM {}{} WHERE {is_one} ORDER BY shard{}",
             self.sql.now(),
             self.sql.shard,
-            self.sql.by_primary_key()
+            self.sql.by_primary_key(),
+            self.sql.for_share(),
         );
-        let (mut held, mut now) = (Vec::new(), 0);
-        for row in query(conn, self.sql.statement(&text, values), doing).await? {
-            let mut cells = Cells::new(&row, false, doing);
+        self.sql.statement(&text, values)
+    }
+}
+
+/// What the fence found.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Leases that are still held, with their generations.
+    pub(super) leases: Vec<(Lease, i64)>,
+    /// The time, in microseconds.
+    pub(super) now: i64,
+}
+
+impl Held {
+    pub(super) fn of(
+        rows: &[QueryResult],
+        processor: Uuid,
+        leases: &[Lease],
+        doing: &'static str,
+    ) -> Result<Self, StoreError> {
+        let mut held = Self::default();
+        for row in rows {
+            let mut cells = Cells::new(row, false, doing);
+            drop(cells.take::<String>()?);
             let shard: Shard = cells.shard()?;
             let owner: Option<Uuid> = cells.take()?;
             let lease = Lease { shard, epoch: cells.take()? };
             let generation = cells.take()?;
-            now = cells.take()?;
+            held.now = cells.take()?;
             if owner == Some(processor) && leases.contains(&lease) {
-                held.push((lease, generation));
+                held.leases.push((lease, generation));
             }
         }
-        Ok((held, now))
+        Ok(held)
     }
 }
 
 /// As the column has it.
-fn number_of(reach: Reach) -> i16 {
+pub(super) fn number_of(reach: Reach) -> i16 {
     match reach {
         Reach::Works => 0,
         Reach::Trying => 1,
@@ -265,7 +299,7 @@ fn number_of(reach: Reach) -> i16 {
     }
 }
 
-fn reach_of(number: i16) -> Reach {
+pub(super) fn reach_of(number: i16) -> Reach {
     match number {
         1 => Reach::Trying,
         2 => Reach::Nothing,

@@ -6,13 +6,17 @@
 mod admin;
 mod decided;
 mod error;
+mod forward;
 mod lease;
 mod open;
 mod promote;
+mod quiet;
 mod read;
+mod renew;
 mod row;
 mod settle;
 mod sql;
+mod steady;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -33,6 +37,7 @@ use uuid::Uuid;
 use self::decided::Decided;
 pub(crate) use self::error::during;
 use self::open::Opened;
+use self::quiet::Quiet;
 use self::sql::Sql;
 use crate::finish::finish;
 #[cfg(feature = "postgres")]
@@ -58,6 +63,7 @@ struct Inner {
     listens: bool,
     opened: OnceLock<Opened>,
     decided: Decided,
+    quiet: Quiet,
 }
 
 impl SeaOrmStore {
@@ -71,7 +77,8 @@ impl SeaOrmStore {
     /// The same; `listens` says whether processors listen for commits of other processes.
     pub(crate) fn with(db: DatabaseConnection, names: TableNames, listens: bool) -> Self {
         let sql = Sql::new(&names, backend_of(&db));
-        Self(Arc::new(Inner { db, names, sql, listens, opened: OnceLock::new(), decided: Decided::default() }))
+        let (opened, decided, quiet) = (OnceLock::new(), Decided::default(), Quiet::default());
+        Self(Arc::new(Inner { db, names, sql, listens, opened, decided, quiet }))
     }
 
     /// Where the tables are.
@@ -85,7 +92,7 @@ impl Inner {
     /// A transaction that sees what is committed, statement by statement, and on SQLite is the one writer.
     async fn begin(&self, doing: &'static str) -> Result<DatabaseTransaction, StoreError> {
         let (isolation_level, mode) = match self.sql.backend {
-            DbBackend::Postgres => return self.begin_with("", doing).await,
+            DbBackend::Postgres => return self.begin_committed(doing).await,
             DbBackend::Sqlite => (None, Some(SqliteTransactionMode::Immediate)),
             _ => (Some(IsolationLevel::ReadCommitted), None),
         };
@@ -133,29 +140,6 @@ impl Inner {
     #[cfg(not(feature = "postgres"))]
     #[expect(clippy::unused_async, reason = "where there is PostgreSQL, it waits")]
     async fn listen(&self, _: &Wake) {}
-
-    /// PostgreSQL: a transaction whose plans do not depend on what the database believes about the tables. What is
-    /// known about a queue is always out of date: with a plan for the table as it was, a few events could cost a
-    /// search of all, and a large backlog the compilation of a program for every read. `more` goes into the same
-    /// round trip.
-    async fn begin_steady(&self, more: &str, doing: &'static str) -> Result<DatabaseTransaction, StoreError> {
-        let steady = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
-                      SET LOCAL enable_mergejoin = off";
-        self.begin_with(&format!("{steady}; {more}"), doing).await
-    }
-
-    /// PostgreSQL: a transaction of this library, which has settings that end with it. The server ends it when it
-    /// hears nothing any more: where a connection falls silent in the middle, nobody else may be kept waiting by its
-    /// locks for as long as the operating system keeps the connection.
-    async fn begin_with(&self, settings: &str, doing: &'static str) -> Result<DatabaseTransaction, StoreError> {
-        let txn = self.db.begin().await.map_err(during(doing))?;
-        let text = format!(
-            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
-             {settings}"
-        );
-        txn.execute_unprepared(&text).await.map_err(during(doing))?;
-        Ok(txn)
-    }
 }
 
 /// Runs a query.

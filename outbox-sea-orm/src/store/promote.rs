@@ -122,8 +122,8 @@ impl Inner {
         leases: &[Lease],
         due: &[&Scheduled],
     ) -> Result<(), StoreError> {
-        let (held, _) = self.held(txn, processor, leases, self.sql.for_share(), DOING).await?;
-        let held: Vec<i16> = held.iter().map(|(lease, _)| number(lease.shard)).collect();
+        let held = self.held(txn, processor, leases, DOING).await?;
+        let held: Vec<i16> = held.leases.iter().map(|(lease, _)| number(lease.shard)).collect();
         let due: Vec<&&Scheduled> = due.iter().filter(|event| held.contains(&event.shard)).collect();
         for due in due.chunks(MOST_IDS) {
             // Locked first: whatever has been moved by a call whose answer was lost is not moved twice.

@@ -34,12 +34,22 @@ pub(super) fn body() -> String {
 
 /// [`BODY`] as a list, of the table called `alias`.
 pub(super) fn body_of(alias: &str) -> String {
-    BODY.map(|column| format!("{alias}.{column}")).join(", ")
+    body_with(alias, &format!("{alias}.payload"))
+}
+
+/// The same with something else for the payload.
+fn body_with(alias: &str, payload: &str) -> String {
+    BODY.map(|column| if column == "payload" { payload.to_owned() } else { format!("{alias}.{column}") }).join(", ")
 }
 
 /// The columns of [`Cells::message`], of the table called `alias`.
 pub(super) fn message_of(alias: &str) -> String {
-    format!("{alias}.seq, {alias}.shard, {}, {alias}.origin, {alias}.attempts", body_of(alias))
+    message_with(alias, &format!("{alias}.payload"))
+}
+
+/// The same with something else for the payload.
+pub(super) fn message_with(alias: &str, payload: &str) -> String {
+    format!("{alias}.seq, {}, {alias}.origin, {alias}.attempts", body_with(alias, payload))
 }
 
 /// Reads the columns of a row one after the other.
@@ -79,6 +89,11 @@ impl<'r> Cells<'r> {
     /// Whether there is a number in a column that holds that of the next row.
     pub(super) fn follows(&mut self) -> Result<bool, StoreError> {
         Ok(self.take::<Option<i64>>()?.is_some())
+    }
+
+    /// The size of a payload, if there is one.
+    pub(super) fn size(&mut self) -> Result<usize, StoreError> {
+        Ok(self.take::<Option<i32>>()?.and_then(|size| usize::try_from(size).ok()).unwrap_or(0))
     }
 
     pub(super) fn shard(&mut self) -> Result<Shard, StoreError> {
@@ -126,10 +141,9 @@ impl<'r> Cells<'r> {
         Ok(envelope)
     }
 
-    /// `None` when the row has no event, which a LEFT JOIN leaves.
-    pub(super) fn message(&mut self) -> Result<Option<Read>, StoreError> {
+    /// An event of this shard; `None` when the row has none, which a LEFT JOIN leaves.
+    pub(super) fn message(&mut self, shard: Shard) -> Result<Option<Read>, StoreError> {
         let Some(seq) = self.take::<Option<i64>>()? else { return Ok(None) };
-        let shard = self.shard()?;
         let envelope = self.envelope()?;
         let origin = match self.kind()? {
             1 => Origin::Delayed,

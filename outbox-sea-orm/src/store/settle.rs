@@ -10,8 +10,10 @@ use outbox_core::store::{Change, Fate, Lease, Rejection, SettleReply, SettleRequ
 use sea_orm::{DatabaseTransaction, DbBackend, Value};
 use serde_json::json;
 
+use super::lease::Held;
 use super::row::{Cells, body, body_of, errors, number};
 use super::sql::{Column, WHICH, clip, count, hex, micros};
+use super::steady::Work;
 use super::{Inner, execute, query};
 use crate::failpoint::failpoint;
 
@@ -47,22 +49,37 @@ impl Inner {
         if request.lanes.is_empty() {
             return Ok(SettleReply::default());
         }
+        let leases: Vec<Lease> = request.lanes.iter().map(|lane| lane.lease).collect();
         let mut changes = request.lanes.iter().flat_map(|lane| &lane.changes);
-        let txn = self.begin_settle(changes.all(|change| change.fate == Fate::Delivered)).await?;
-        let reply = self.settle_in(&txn, request).await;
+        let deliveries = changes.all(|change| change.fate == Fate::Delivered);
+        let (txn, held) = if self.sql.backend == DbBackend::Postgres {
+            let work = if deliveries { Work::Deliveries } else { Work::Outcomes };
+            let (txn, rows) = self.begin_steady(work, |first| self.fence(&leases, first), DOING).await?;
+            (txn, Held::of(&rows, request.processor, &leases, DOING))
+        } else {
+            let txn = self.begin(DOING).await?;
+            let held = self.held(&txn, request.processor, &leases, DOING).await;
+            (txn, held)
+        };
+        let reply = match held {
+            Ok(held) => self.settle_in(&txn, request, &held).await,
+            Err(error) => Err(error),
+        };
         let reply = self.end(txn, reply, DOING).await?;
         failpoint!("store::settle::after_commit", DOING);
         Ok(reply)
     }
 
-    async fn settle_in(&self, txn: &DatabaseTransaction, request: &SettleRequest) -> Result<SettleReply, StoreError> {
+    async fn settle_in(
+        &self,
+        txn: &DatabaseTransaction,
+        request: &SettleRequest,
+        held: &Held,
+    ) -> Result<SettleReply, StoreError> {
         let mut reply = SettleReply::default();
-        let leases: Vec<Lease> = request.lanes.iter().map(|lane| lane.lease).collect();
-        let (held, now) = self.held(txn, request.processor, &leases, self.sql.for_share(), DOING).await?;
-
         let (mut gone, mut careful) = (Vec::new(), Vec::new());
         for lane in &request.lanes {
-            let Some((_, generation)) = held.iter().find(|(lease, _)| *lease == lane.lease) else {
+            let Some((_, generation)) = held.leases.iter().find(|(lease, _)| *lease == lane.lease) else {
                 reply.lanes.push((lane.lease.shard, Settled::LeaseLost));
                 continue;
             };
@@ -79,27 +96,13 @@ impl Inner {
             reply.lanes.push((lane.lease.shard, if current { Settled::Done } else { Settled::Regenerated }));
         }
         for careful in careful.chunks(MOST_ERRORS) {
-            gone.extend(self.write_carefully(txn, careful, now).await?);
+            gone.extend(self.write_carefully(txn, careful, held.now).await?);
         }
         for gone in gone.chunks(MOST) {
             self.remove(txn, gone, DOING).await?;
         }
         failpoint!("store::settle::before_commit", DOING);
         Ok(reply)
-    }
-
-    /// Successes alone need not be on disk when this returns: what is lost in a crash is published again.
-    async fn begin_settle(&self, successes_alone: bool) -> Result<DatabaseTransaction, StoreError> {
-        if self.sql.backend != DbBackend::Postgres {
-            return self.begin(DOING).await;
-        }
-        let durability = if successes_alone {
-            "SET LOCAL synchronous_commit = off"
-        } else {
-            // A level that waits for replicas stays as it is.
-            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
-        };
-        self.begin_steady(durability, DOING).await
     }
 
     /// Writes rejections, and moves what is dead or parked; returns what has been moved and must be removed.

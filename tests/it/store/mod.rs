@@ -10,6 +10,7 @@ mod fixture;
 mod inputs;
 mod owner;
 mod proof;
+mod quiet;
 mod remade;
 mod silent;
 mod stalled;

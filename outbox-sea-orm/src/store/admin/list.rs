@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::super::error::during;
 use super::super::row::{Cells, Read, body_of, message_of, time};
+use super::super::steady::Work;
 use super::super::{Inner, query};
 
 const DOING: &str = "listing events";
@@ -15,7 +16,7 @@ const DOING: &str = "listing events";
 impl Inner {
     pub(in super::super) async fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
         let binary = self.opened().await?.binary;
-        let columns = format!("{}, e.errors, {}", message_of("e"), self.sql.until("e.next_attempt_at"));
+        let columns = format!("e.shard, {}, e.errors, {}", message_of("e"), self.sql.until("e.next_attempt_at"));
         let (table, limit) = (&self.sql.event, Value::from(i64::from(limit)));
         let (text, values) = match self.sql.backend {
             // Its only index begins with the shard: some of each, without their payloads, then the first of all.
@@ -41,7 +42,8 @@ impl Inner {
         };
         let statement = self.sql.statement(&text, values);
         let rows = if self.sql.backend == DbBackend::Postgres {
-            let txn = self.begin_steady("SET TRANSACTION READ ONLY", DOING).await?;
+            let nothing = |first: &str| self.sql.statement(&format!("SELECT {first}"), []);
+            let (txn, _) = self.begin_steady(Work::Read, nothing, DOING).await?;
             let rows = query(&txn, statement, DOING).await?;
             txn.commit().await.map_err(during(DOING))?;
             rows
@@ -51,7 +53,8 @@ impl Inner {
         let mut events = Vec::new();
         for row in rows {
             let mut cells = Cells::new(&row, binary, DOING);
-            let Some(Read { message, .. }) = cells.message()? else { continue };
+            let shard = cells.shard()?;
+            let Some(Read { message, .. }) = cells.message(shard)? else { continue };
             events.push(PendingEvent {
                 rejections: cells.rejections(),
                 retry_in: cells.wait()?,

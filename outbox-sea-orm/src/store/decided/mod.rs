@@ -11,9 +11,12 @@ use outbox_migration::Table;
 use sea_orm::{DatabaseTransaction, DbBackend, Value};
 
 use self::gate::Gate;
-use self::prover::{Holder, Look, Prover};
+pub(super) use self::prover::Look;
+use self::prover::{Holder, Prover};
 use super::error::during;
 use super::open::Opened;
+use super::row::Cells;
+use super::steady::Work;
 use super::{Inner, query};
 use crate::sync::lock;
 
@@ -43,6 +46,14 @@ impl Mark {
     }
 }
 
+/// Reads the columns of [`Inner::look`]; `None` on a replica, which is behind. Nobody is listed who holds the lock.
+pub(super) fn looked(cells: &mut Cells<'_>) -> Result<Option<Look>, StoreError> {
+    let last = cells.take()?;
+    let behind: bool = cells.take()?;
+    let (server, connected, at) = (cells.take()?, cells.take()?, cells.take()?);
+    Ok((!behind).then(|| Look { last, server, connected, at, ..Look::default() }))
+}
+
 impl Inner {
     /// What is decided for rows that are read after this call, and the connection to read them with, which is in a
     /// transaction on PostgreSQL.
@@ -50,8 +61,7 @@ impl Inner {
         match self.sql.backend {
             DbBackend::Postgres => {
                 let looks = lock(&self.decided.prover).looks();
-                let txn = self.begin_steady("SET TRANSACTION READ ONLY", DOING).await?;
-                let mark = self.decided_by_locks(&txn, looks, opened).await?;
+                let (txn, mark) = self.decided_by_locks(looks, opened).await?;
                 Ok((mark, Some(txn)))
             }
             DbBackend::MySql => Ok((self.decided_by_gate().await?, None)),
@@ -64,48 +74,62 @@ impl Inner {
         Mark { decided: 0, era: self.decided.era.load(Ordering::Acquire) }.generation(stored)
     }
 
-    async fn decided_by_locks(
-        &self,
-        txn: &DatabaseTransaction,
-        looks: u64,
-        opened: &Opened,
-    ) -> Result<Mark, StoreError> {
-        let micros = |time: &str| format!("(extract(epoch FROM {time}) * 1000000)::bigint");
-        let text = format!(
-            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery(), \
-             concat_ws(' ', {}, {}), {}, {} FROM {}",
-            micros("pg_postmaster_start_time()"),
-            self.sql.made_at(),
-            micros("(SELECT a.backend_start FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a)"),
-            micros("clock_timestamp()"),
-            opened.sequence
-        );
+    /// Reads the sequence's last number, and then who holds the lock. The number is an argument of that list, so it cannot be
+    /// read later. The locks of prepared transactions are listed too, without a process.
+    async fn decided_by_locks(&self, looks: u64, opened: &Opened) -> Result<(DatabaseTransaction, Mark), StoreError> {
+        let statement = |first: &str| {
+            let text = format!(
+                "SELECT {first}, n.*, l.virtualtransaction, CASE WHEN l.pid IS NULL THEN 1 ELSE 0 END \
+                 FROM (SELECT {} FROM {} OFFSET 0) n LEFT JOIN LATERAL (\
+                 SELECT k.virtualtransaction, k.pid FROM pg_catalog.pg_locks k \
+                 WHERE k.locktype = 'relation' AND k.mode = 'RowExclusiveLock' AND k.granted \
+                 AND k.relation = ?::regclass AND n.last IS NOT NULL \
+                 AND k.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) \
+                 OFFSET 0) l ON true",
+                self.look(),
+                opened.sequence
+            );
+            self.sql.statement(&text, [Value::from(self.sql.event.clone())])
+        };
+        let (txn, rows) = self.begin_steady(Work::Read, statement, DOING).await?;
         let mut look = Look::default();
-        for row in query(txn, self.sql.statement(&text, []), DOING).await? {
-            if row.try_get_by_index(1).map_err(during(DOING))? {
+        for row in rows {
+            let mut cells = Cells::new(&row, false, DOING);
+            drop(cells.take::<String>()?);
+            let Some(looked) = looked(&mut cells)? else {
                 let what = "the database has become a replica";
                 return Err(StoreError::new(StoreErrorKind::Unavailable, DOING, what));
+            };
+            look = Look { holders: look.holders, ..looked };
+            if let Some(name) = cells.take::<Option<String>>()? {
+                look.holders.insert(if cells.flag()? { Holder::Prepared(name) } else { Holder::Running(name) });
             }
-            let number = |index| row.try_get_by_index::<i64>(index).map_err(during(DOING));
-            let server = row.try_get_by_index(2).map_err(during(DOING))?;
-            look = Look { last: number(0)?, server, connected: number(3)?, at: number(4)?, ..look };
-        }
-        // A statement of its own: the locks must be listed after the number was read. Those of prepared transactions
-        // are listed too, without a process.
-        let text = "SELECT l.virtualtransaction, CASE WHEN l.pid IS NULL THEN 1 ELSE 0 END FROM pg_catalog.pg_locks l \
-             WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted \
-             AND l.relation = ?::regclass \
-             AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())";
-        let statement = self.sql.statement(text, [Value::from(self.sql.event.clone())]);
-        for row in query(txn, statement, DOING).await? {
-            let name: String = row.try_get_by_index(0).map_err(during(DOING))?;
-            let prepared = row.try_get_by_index::<i32>(1).map_err(during(DOING))? == 1;
-            look.holders.insert(if prepared { Holder::Prepared(name) } else { Holder::Running(name) });
         }
         let mut prover = lock(&self.decided.prover);
         let decided = prover.observe(looks, look);
         self.decided.era.store(prover.era(), Ordering::Release);
-        Ok(Mark { decided, era: prover.era() })
+        let mark = Mark { decided, era: prover.era() };
+        drop(prover);
+        Ok((txn, mark))
+    }
+
+    /// PostgreSQL: the columns of [`looked`], where the sequence is in the FROM clause.
+    pub(super) fn look(&self) -> String {
+        let micros = |time: &str| format!("(extract(epoch FROM {time}) * 1000000)::bigint");
+        format!(
+            "CASE WHEN is_called THEN last_value ELSE 0 END AS last, pg_is_in_recovery() AS behind, \
+             concat_ws(' ', {}, {}) AS server, {} AS connected, {} AS at",
+            micros("pg_postmaster_start_time()"),
+            self.sql.made_at(),
+            micros("(SELECT a.backend_start FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a)"),
+            micros("clock_timestamp()"),
+        )
+    }
+
+    /// What is decided, if this look shows what the last one did and all of it is decided.
+    pub(super) fn unchanged(&self, look: &Look) -> Option<Mark> {
+        let prover = lock(&self.decided.prover);
+        prover.is_unchanged(look).then(|| Mark { decided: look.last, era: prover.era() })
     }
 
     async fn decided_by_gate(&self) -> Result<Mark, StoreError> {

@@ -121,6 +121,16 @@ impl Prover {
         self.decided
     }
 
+    /// Whether a later look shows nothing new, and everything it shows is decided: no number since the last look that was
+    /// taken in, from the same server, over a connection that is older than that look. Who holds the lock is not asked.
+    pub(crate) fn is_unchanged(&self, look: &Look) -> bool {
+        let same = |before: &Seen| {
+            let in_time = look.connected <= before.at && before.at <= look.at;
+            before.server == look.server && before.last == look.last && in_time
+        };
+        self.seen.as_ref().is_some_and(same) && self.decided >= look.last
+    }
+
     /// How often the numbering may have begun anew.
     pub(crate) fn era(&self) -> i64 {
         self.era
@@ -162,6 +172,23 @@ mod tests {
     #[test]
     fn nobody_there_decides_at_once() {
         assert_eq!(look(&mut Prover::default(), 7, HashSet::new()), 7);
+    }
+
+    #[test]
+    fn nothing_is_new_while_everything_is_as_it_was_and_decided() {
+        let at = |at: i64, last: i64| Look { at, last, connected: 5, server: "a".to_owned(), ..Look::default() };
+        let mut prover = Prover::default();
+        assert!(!prover.is_unchanged(&at(10, 7)), "nothing has been seen");
+        prover.observe(0, at(10, 7));
+        assert!(prover.is_unchanged(&at(11, 7)));
+        assert!(!prover.is_unchanged(&at(11, 8)) && !prover.is_unchanged(&at(11, 6)), "another number");
+        assert!(!prover.is_unchanged(&at(9, 7)), "the clock went back");
+        assert!(!prover.is_unchanged(&Look { connected: 11, ..at(12, 7) }), "a new connection");
+        assert!(!prover.is_unchanged(&Look { server: "b".to_owned(), ..at(11, 7) }), "another server");
+        prover.observe(1, Look { holders: running(&["1/1"]), ..at(12, 8) });
+        assert!(!prover.is_unchanged(&at(13, 8)), "not decided");
+        prover.observe(2, at(14, 8));
+        assert!(prover.is_unchanged(&at(15, 8)));
     }
 
     #[test]
