@@ -76,7 +76,8 @@ pub(super) async fn warm_up(bench: &Bench) -> anyhow::Result<()> {
 /// The outbox and the bare producer, in turn.
 async fn compare(bench: &Bench, name: &str, backlog: Backlog) -> anyhow::Result<Case> {
     let (mut values, mut references, mut first, mut flows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut bare_first, mut bills, mut checks) = (Vec::new(), Vec::new(), Checks::default());
+    let (mut bare_first, mut bills, mut bare_bills, mut checks) =
+        (Vec::new(), Vec::new(), Vec::new(), Checks::default());
     for repeat in 0..bench.repeats() {
         // Whoever comes second finds a broker that is busy with what came first.
         let (bare, drained) = if repeat % 2 == 0 {
@@ -95,11 +96,15 @@ async fn compare(bench: &Bench, name: &str, backlog: Backlog) -> anyhow::Result<
         flows.push(drained.flow);
         bare_first.push(bare.first);
         bills.push(drained.bill);
+        bare_bills.push(bare.bill);
     }
+    let bare = Cost::of(&bare_bills);
     let case = Case::of(name, "events/s", &values, &references)
         .detail("first event s", &first)
         .detail("bare first event s", &bare_first)
-        .detail("from first to last events/s", &flows);
+        .detail("from first to last events/s", &flows)
+        .detail("bare producer us CPU/event", bare.processor_cpu_us.as_slice())
+        .detail("bare broker us CPU/event", bare.broker_cpu_us.as_slice());
     Ok(Case { checks, cost: Cost::of(&bills), ..case })
 }
 
