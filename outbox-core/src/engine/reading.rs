@@ -159,7 +159,7 @@ impl Engine {
         }
         let (queued, queued_bytes) = self.queued();
         let weight = self.reading.weight.unwrap_or(GUESS).max(1);
-        let read_ahead = self.config.window_bytes / 2;
+        let read_ahead = self.config.window_bytes / 4;
         let reach = self.reading.reach.unwrap_or(FIRST);
         let capacity = self.config.batch_size.min(reach).min(read_ahead / weight).max(1);
         let bytes = read_ahead.saturating_sub(queued_bytes);

@@ -62,7 +62,7 @@ impl ProcessorBuilder {
         self.set(&[WINDOW], |config| config.window = events)
     }
 
-    /// Most bytes with the publisher, 64 KiB to 2 GiB; one event may go beyond. Half as much again is read ahead, or one
+    /// Most bytes with the publisher, 64 KiB to 2 GiB; one event may go beyond. A quarter as much again is read ahead, or one
     /// event of each shard where that is more. Default 16 MiB.
     pub fn window_bytes(self, bytes: usize) -> Self {
         self.set(&[WINDOW_BYTES], |config| config.window_bytes = bytes)
