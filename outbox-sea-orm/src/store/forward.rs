@@ -12,6 +12,10 @@ use super::{Inner, query};
 /// Most shards in one statement; SQLite takes 500 parts of a UNION.
 const MOST_SHARDS: usize = 200;
 
+/// What [`listed`] makes a parameter of, on PostgreSQL.
+const LANES: &str = "json_to_recordset(?::json) AS l(shard smallint, epoch bigint, after bigint, most bigint, \
+                     bytes bigint, light bigint, known int8multirange)";
+
 /// What was found in some shards, and which server answered where that may change.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -51,7 +55,7 @@ impl Inner {
         found: &mut Found,
     ) -> Result<(), StoreError> {
         let (text, values) = self.light(request, lanes);
-        let mut shards: Vec<(Shard, i64, Vec<Sized>)> = Vec::with_capacity(lanes.len());
+        let mut shards: Vec<(Shard, i64, Vec<Weighed>)> = Vec::with_capacity(lanes.len());
         for row in query(conn, self.sql.statement(&text, values), DOING).await? {
             let mut cells = Cells::new(&row, binary, DOING);
             let shard = cells.shard()?;
@@ -91,8 +95,7 @@ impl Inner {
         let columns = message_with("w", "CASE WHEN w.size <= l.light THEN w.payload END");
         let text = format!(
             "SELECT s.shard, s.generation, w.size, {columns}, {}, {} \
-             FROM json_to_recordset(?::json) AS \
-             l(shard smallint, epoch bigint, after bigint, most bigint, light bigint, known int8multirange) \
+             FROM {LANES} \
              JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ? \
              LEFT JOIN LATERAL (\
              SELECT e.*, octet_length(e.payload) AS size FROM {} e \
@@ -103,17 +106,7 @@ impl Inner {
             self.sql.shard,
             self.sql.event,
         );
-        let lanes = lanes.iter().map(|lane| {
-            json!({
-                "shard": lane.lease.shard.number(),
-                "epoch": lane.lease.epoch,
-                "after": lane.after,
-                "most": lane.limit,
-                "light": size(light(lane)),
-                "known": ranges(&lane.known),
-            })
-        });
-        (text, vec![serde_json::Value::from_iter(lanes).to_string().into(), request.processor.into()])
+        (text, vec![listed(lanes), request.processor.into()])
     }
 
     /// Reads with statements in which the database adds the sizes up.
@@ -154,8 +147,7 @@ impl Inner {
     fn forward_lateral(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
         let text = format!(
             "SELECT s.shard, s.generation, NULL::text, w.later, {}, w.wait, w.parked \
-             FROM json_to_recordset(?::json) AS \
-             l(shard smallint, epoch bigint, after bigint, most bigint, bytes bigint, known int8multirange) \
+             FROM {LANES} \
              JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ? \
              LEFT JOIN LATERAL (\
              SELECT e.*, {} AS wait, {} AS parked FROM (\
@@ -170,17 +162,7 @@ impl Inner {
             self.parked("e"),
             self.sql.event,
         );
-        let lanes = lanes.iter().map(|lane| {
-            json!({
-                "shard": lane.lease.shard.number(),
-                "epoch": lane.lease.epoch,
-                "after": lane.after,
-                "most": lane.limit,
-                "bytes": size(lane.bytes),
-                "known": ranges(&lane.known),
-            })
-        });
-        (text, vec![serde_json::Value::from_iter(lanes).to_string().into(), request.processor.into()])
+        (text, vec![listed(lanes), request.processor.into()])
     }
 
     /// MariaDB 10 and SQLite have no LATERAL: one part per shard. The sizes come from a pass of their own, so that no
@@ -212,8 +194,24 @@ impl Inner {
     }
 }
 
+/// What is asked of each shard, as the rows of [`LANES`].
+fn listed(lanes: &[LaneRead]) -> Value {
+    let lanes = lanes.iter().map(|lane| {
+        json!({
+            "shard": lane.lease.shard.number(),
+            "epoch": lane.lease.epoch,
+            "after": lane.after,
+            "most": lane.limit,
+            "bytes": size(lane.bytes),
+            "light": size(light(lane)),
+            "known": ranges(&lane.known),
+        })
+    });
+    serde_json::Value::from_iter(lanes).to_string().into()
+}
+
 /// An event with the size of its payload, which may have been left out.
-type Sized = (usize, Row);
+type Weighed = (usize, Row);
 
 /// The largest payload that comes with the rest: if all were as large, they would be twice as much as was asked for.
 fn light(asked: &LaneRead) -> usize {
@@ -222,7 +220,7 @@ fn light(asked: &LaneRead) -> usize {
 }
 
 /// As much as was asked for, and whether there is more; `None` when not even the first event came with its payload.
-fn cut(mut rows: Vec<Sized>, asked: &LaneRead) -> Option<(Vec<Row>, bool)> {
+fn cut(mut rows: Vec<Weighed>, asked: &LaneRead) -> Option<(Vec<Row>, bool)> {
     rows.sort_unstable_by_key(|(_, row)| row.message.seq);
     let (all, mut bytes, light) = (rows.len(), 0_usize, light(asked));
     let mut kept = Vec::with_capacity(all);
@@ -294,7 +292,7 @@ mod tests {
     }
 
     /// Payloads of these sizes, numbered from 1, the last first.
-    fn rows(sizes: &[usize]) -> Vec<Sized> {
+    fn rows(sizes: &[usize]) -> Vec<Weighed> {
         let row = |(n, size): (i64, &usize)| {
             let envelope = Envelope {
                 id: EventId::from(uuid::Uuid::nil()),
@@ -314,7 +312,7 @@ mod tests {
             let message = Message { envelope, seq: n, shard: Shard::new(0), attempts: 0, origin: Origin::Staged };
             (*size, Row { message, unreadable: None, retry_in: None, parked: false })
         };
-        let mut rows: Vec<Sized> = (1..).zip(sizes).map(row).collect();
+        let mut rows: Vec<Weighed> = (1..).zip(sizes).map(row).collect();
         rows.reverse();
         rows
     }

@@ -19,6 +19,7 @@ mod sql;
 mod steady;
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ struct Inner {
     opened: OnceLock<Opened>,
     decided: Decided,
     quiet: Quiet,
+    /// Whether sessions were seen whose transactions are of another level unless told.
+    other_level: AtomicBool,
 }
 
 impl SeaOrmStore {
@@ -78,7 +81,8 @@ impl SeaOrmStore {
     pub(crate) fn with(db: DatabaseConnection, names: TableNames, listens: bool) -> Self {
         let sql = Sql::new(&names, backend_of(&db));
         let (opened, decided, quiet) = (OnceLock::new(), Decided::default(), Quiet::default());
-        Self(Arc::new(Inner { db, names, sql, listens, opened, decided, quiet }))
+        let other_level = AtomicBool::new(false);
+        Self(Arc::new(Inner { db, names, sql, listens, opened, decided, quiet, other_level }))
     }
 
     /// Where the tables are.

@@ -1,6 +1,6 @@
 //! PostgreSQL: finding out in one statement that there is nothing new.
 //!
-//! A read is a transaction of six messages. Where several in a row have found nothing, this is tried first: if no number
+//! A read is a transaction of four messages. Where several in a row have found nothing, this is tried first: if no number
 //! has been given out behind those that the lanes have seen, all of them are decided, and the same server answers, then
 //! a read would find nothing again. What puts events back at numbers of before raises their shard's generation, which
 //! is in the reply.

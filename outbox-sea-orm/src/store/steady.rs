@@ -6,6 +6,8 @@
 //! where a connection falls silent in the middle, nobody else may be kept waiting by its locks for as long as the
 //! operating system keeps the connection.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use outbox_core::store::StoreError;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement, TransactionTrait};
 
@@ -59,14 +61,17 @@ impl Inner {
         doing: &'static str,
     ) -> Result<(DatabaseTransaction, Vec<QueryResult>), StoreError> {
         let statement = first(&work.settings());
-        let txn = self.db.begin().await.map_err(during(doing))?;
-        let rows = query(&txn, statement.clone(), doing).await?;
-        let mut levels = rows.iter().filter_map(|row| row.try_get_by_index::<String>(0).ok());
-        if levels.all(|level| level.starts_with(LEVEL)) {
-            return Ok((txn, rows));
+        if !self.other_level.load(Relaxed) {
+            let txn = self.db.begin().await.map_err(during(doing))?;
+            let rows = query(&txn, statement.clone(), doing).await?;
+            let level = rows.first().map(|row| row.try_get_by_index::<String>(0)).transpose().map_err(during(doing))?;
+            if level.is_none_or(|level| level.starts_with(LEVEL)) {
+                return Ok((txn, rows));
+            }
+            self.other_level.store(true, Relaxed);
+            txn.rollback().await.map_err(during(doing))?;
         }
-        // Sessions have another one by default. It can be chosen before the first query alone.
-        txn.rollback().await.map_err(during(doing))?;
+        // It can be chosen before the first query alone.
         let txn = self.begin_committed(doing).await?;
         let rows = query(&txn, statement, doing).await?;
         Ok((txn, rows))

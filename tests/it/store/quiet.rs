@@ -159,4 +159,12 @@ async fn sessions_of_another_level_renew_in_a_transaction() {
     let (held, statements) = counting.count(lease(&counting.store, me, LONG)).await;
     assert_eq!(held, all);
     assert!(statements > 1, "{statements}");
+
+    // A transaction that turns out to be of another level is made again; the next ones choose theirs at once.
+    commit(&outboxed, &["1"]).await;
+    let owner = Owner { id: me, held };
+    let (reply, first) = counting.count(read(&counting.store, &owner, 0)).await;
+    let (again, second) = counting.count(read(&counting.store, &owner, 0)).await;
+    assert_eq!((events(&reply), events(&again)), (1, 1));
+    assert_eq!(second, first - 1);
 }
