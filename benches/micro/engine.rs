@@ -39,7 +39,7 @@ impl Table {
     fn of(messages: Vec<Message>) -> Self {
         let mut table: BTreeMap<Shard, VecDeque<Row>> = BTreeMap::new();
         for message in messages {
-            let row = Row { message, retry_in: None, parked: false, unreadable: None };
+            let row = Row { message: message.into(), retry_in: None, parked: false, unreadable: None };
             table.entry(row.message.shard).or_default().push_back(row);
         }
         Self(table)

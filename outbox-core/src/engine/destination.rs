@@ -1,9 +1,10 @@
 //! Where events go, as far as they share a fate there.
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use super::hash::Set;
 use crate::message::Message;
 use crate::publisher::Partition;
 
@@ -13,8 +14,24 @@ const REMEMBERED: usize = 1_000;
 /// A topic, or a part of one: what works or does not work as a whole, and has its share of the window.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Destination {
-    topic: Arc<str>,
+    topic: Topic,
     part: Part,
+}
+
+/// The name of a topic. Equal ones are mostly one and the same: then there is nothing to compare.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Topic(Arc<str>);
+
+impl Ord for Topic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for Topic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,16 +49,16 @@ enum Part {
 impl Destination {
     #[cfg(test)]
     pub(super) fn of(topic: &str) -> Self {
-        Self { topic: topic.into(), part: Part::Whole }
+        Self { topic: Topic(topic.into()), part: Part::Whole }
     }
 
     /// The topic as a whole, which comes before its parts.
     pub(super) fn whole(&self) -> Self {
-        Self { topic: Arc::clone(&self.topic), part: Part::Whole }
+        Self { topic: self.topic.clone(), part: Part::Whole }
     }
 
     pub(super) fn topic(&self) -> &str {
-        &self.topic
+        &self.topic.0
     }
 
     /// Whether events of one order key may be some here and some there: while the parts of a topic become known, or
@@ -66,8 +83,8 @@ impl Part {
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.part {
-            Part::Whole | Part::Any => f.write_str(&self.topic),
-            Part::One { number, .. } => write!(f, "{}/{number}", self.topic),
+            Part::Whole | Part::Any => f.write_str(self.topic()),
+            Part::One { number, .. } => write!(f, "{}/{number}", self.topic()),
         }
     }
 }
@@ -85,12 +102,12 @@ pub(super) type PartitionOf = dyn Fn(&Message) -> Option<Partition> + Send + Syn
 pub(super) struct Directory {
     partition_of: Box<PartitionOf>,
     /// Names of topics, which their destinations share.
-    names: HashSet<Arc<str>>,
+    names: Set<Arc<str>>,
 }
 
 impl Directory {
     pub(super) fn new(partition_of: Box<PartitionOf>) -> Self {
-        Self { partition_of, names: HashSet::new() }
+        Self { partition_of, names: Set::default() }
     }
 
     /// Where a message goes.
@@ -100,7 +117,7 @@ impl Directory {
             Some(None) => Part::Whole,
             Some(Some(Partition { number, of })) => Part::One { of, number },
         };
-        Destination { topic: self.name(message.topic()), part }
+        Destination { topic: Topic(self.name(message.topic())), part }
     }
 
     fn name(&mut self, topic: &str) -> Arc<str> {

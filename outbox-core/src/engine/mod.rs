@@ -6,6 +6,7 @@
 
 mod destination;
 mod dispatch;
+mod hash;
 mod hold;
 mod key;
 mod lane;
@@ -23,7 +24,7 @@ mod traffic;
 mod waiting;
 mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ use uuid::Uuid;
 
 use self::destination::Destination;
 use self::dispatch::Flight;
+use self::hash::Map;
 use self::key::Key;
 use self::lane::Lane;
 use self::leases::Leases;
@@ -170,7 +172,7 @@ pub struct Engine {
     next_lane: u64,
     /// How many events of a key are still with the publisher from an earlier, lost lease.
     orphans: BTreeMap<(Shard, Key), usize>,
-    flights: HashMap<u64, Flight>,
+    flights: Map<u64, Flight>,
     next_token: u64,
     /// How often a batch was made.
     turn: u64,
@@ -200,7 +202,7 @@ impl Engine {
             lanes: BTreeMap::new(),
             next_lane: 0,
             orphans: BTreeMap::new(),
-            flights: HashMap::new(),
+            flights: Map::default(),
             next_token: 0,
             turn: 0,
             calls: 0,

@@ -1,12 +1,11 @@
-use std::collections::HashMap;
-
+use super::hash::Map;
 use super::key::Key;
 
 /// Keys of which nothing more may be published until certain outcomes have been settled.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    by_seq: HashMap<i64, Key>,
-    outcomes: HashMap<Key, usize>,
+    by_seq: Map<i64, Key>,
+    outcomes: Map<Key, usize>,
 }
 
 impl Waiting {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -96,8 +97,8 @@ pub struct LaneRows {
 /// A pending event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The event.
-    pub message: Message,
+    /// The event. It is kept for as long as it is on its way, and is never moved about.
+    pub message: Arc<Message>,
     /// How long it must still wait for its next attempt.
     pub retry_in: Option<Duration>,
     /// Whether its key is parked.

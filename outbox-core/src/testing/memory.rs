@@ -245,7 +245,7 @@ impl Tables {
         let parked = row.envelope.order_key().is_some_and(|key| self.parked.contains(&key));
         let (envelope, shard) = (row.envelope.clone(), row.shard);
         Row {
-            message: Message { envelope, seq, shard, attempts: row.attempts, origin: row.origin },
+            message: Arc::new(Message { envelope, seq, shard, attempts: row.attempts, origin: row.origin }),
             retry_in,
             parked,
             unreadable: None,

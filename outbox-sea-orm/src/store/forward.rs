@@ -2,12 +2,12 @@
 
 use outbox_core::Shard;
 use outbox_core::store::{LaneRead, LaneRows, ReadRequest, Row, StoreError};
-use sea_orm::{ConnectionTrait, DbBackend, Value};
+use sea_orm::{ConnectionTrait, DbBackend, StreamTrait, Value};
 use serde_json::json;
 
 use super::read::{DOING, limits, size};
 use super::row::{Cells, Read, message_of, message_with, number};
-use super::{Inner, query};
+use super::{Inner, query_each};
 
 /// Most shards in one statement; SQLite takes 500 parts of a UNION.
 const MOST_SHARDS: usize = 200;
@@ -27,7 +27,7 @@ impl Inner {
     /// One statement for each so many shards, so one snapshot for each of them.
     pub(super) async fn forward(
         &self,
-        conn: &impl ConnectionTrait,
+        conn: &(impl ConnectionTrait + StreamTrait),
         request: &ReadRequest,
         binary: bool,
     ) -> Result<Found, StoreError> {
@@ -48,7 +48,7 @@ impl Inner {
     /// payload is counted here. Where the first event is such a one, the shard is read again.
     async fn forward_light(
         &self,
-        conn: &impl ConnectionTrait,
+        conn: &(impl ConnectionTrait + StreamTrait),
         request: &ReadRequest,
         lanes: &[LaneRead],
         binary: bool,
@@ -56,8 +56,8 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let (text, values) = self.light(request, lanes);
         let mut shards: Vec<(Shard, i64, Vec<Weighed>)> = Vec::with_capacity(lanes.len());
-        for row in query(conn, self.sql.statement(&text, values), DOING).await? {
-            let mut cells = Cells::new(&row, binary, DOING);
+        query_each(conn, self.sql.statement(&text, values), DOING, |row| {
+            let mut cells = Cells::new(row, binary, DOING);
             let shard = cells.shard()?;
             let generation = cells.take()?;
             let size = cells.size()?;
@@ -71,7 +71,9 @@ impl Inner {
             {
                 rows.push((size, Row { message, unreadable, retry_in: cells.wait()?, parked: cells.flag()? }));
             }
-        }
+            Ok(())
+        })
+        .await?;
         let mut heavy = Vec::new();
         for (shard, generation, rows) in shards {
             let Some(asked) = lanes.iter().find(|lane| lane.lease.shard == shard) else { continue };
@@ -112,15 +114,15 @@ impl Inner {
     /// Reads with statements in which the database adds the sizes up.
     async fn forward_weighed(
         &self,
-        conn: &impl ConnectionTrait,
+        conn: &(impl ConnectionTrait + StreamTrait),
         (text, values): (String, Vec<Value>),
         lanes: &[LaneRead],
         binary: bool,
         found: &mut Found,
     ) -> Result<(), StoreError> {
         let from = found.lanes.len();
-        for row in query(conn, self.sql.statement(&text, values), DOING).await? {
-            let mut cells = Cells::new(&row, binary, DOING);
+        query_each(conn, self.sql.statement(&text, values), DOING, |row| {
+            let mut cells = Cells::new(row, binary, DOING);
             let shard = cells.shard()?;
             let generation = cells.take()?;
             found.server = cells.take()?;
@@ -129,13 +131,15 @@ impl Inner {
             if found.lanes.get(from..).and_then(<[_]>::last).is_none_or(|lane: &LaneRows| lane.shard != shard) {
                 found.lanes.push(empty(shard, generation));
             }
-            let Some(lane) = found.lanes.last_mut() else { continue };
+            let Some(lane) = found.lanes.last_mut() else { return Ok(()) };
             if let Some(Read { message, unreadable }) = cells.message(shard)? {
                 // Only the last of all that are left has none behind it.
                 lane.more = more && (lane.more || lane.rows.is_empty());
                 lane.rows.push(Row { message, unreadable, retry_in: cells.wait()?, parked: cells.flag()? });
             }
-        }
+            Ok(())
+        })
+        .await?;
         for lane in found.lanes.iter_mut().skip(from) {
             lane.rows.sort_unstable_by_key(|row| row.message.seq);
             lane.more |= lanes.iter().any(|asked| asked.lease.shard == lane.shard && asked.limit == 0);
@@ -310,7 +314,7 @@ mod tests {
                 delay: None,
             };
             let message = Message { envelope, seq: n, shard: Shard::new(0), attempts: 0, origin: Origin::Staged };
-            (*size, Row { message, unreadable: None, retry_in: None, parked: false })
+            (*size, Row { message: message.into(), unreadable: None, retry_in: None, parked: false })
         };
         let mut rows: Vec<Weighed> = (1..).zip(sizes).map(row).collect();
         rows.reverse();

@@ -19,11 +19,13 @@ mod sql;
 mod steady;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
 use outbox_core::Wake;
 use outbox_core::store::{
     Lease, LeaseReply, LeaseRequest, ReadReply, ReadRequest, SettleReply, SettleRequest, Store, StoreError,
@@ -31,7 +33,7 @@ use outbox_core::store::{
 use outbox_migration::TableNames;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, QueryResult,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, StreamTrait, TransactionOptions, TransactionTrait,
 };
 use uuid::Uuid;
 
@@ -153,6 +155,23 @@ async fn query(
     doing: &'static str,
 ) -> Result<Vec<QueryResult>, StoreError> {
     conn.query_all_raw(statement).await.map_err(during(doing))
+}
+
+/// Runs a query that may bring many rows, and takes each as it arrives: a row is put together from many pieces, which are
+/// best thrown away before the next one comes. A row that cannot be taken is the outcome, but the rest is read too.
+async fn query_each(
+    conn: &(impl ConnectionTrait + StreamTrait),
+    statement: Statement,
+    doing: &'static str,
+    mut each: impl FnMut(&QueryResult) -> Result<(), StoreError> + Send,
+) -> Result<(), StoreError> {
+    let mut rows = pin!(conn.stream_raw(statement).await.map_err(during(doing))?);
+    let mut taken = Ok(());
+    while let Some(row) = rows.next().await {
+        let row = row.map_err(during(doing))?;
+        taken = taken.and_then(|()| each(&row));
+    }
+    taken
 }
 
 /// Runs a statement, and says how many rows it touched.

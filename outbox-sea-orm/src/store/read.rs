@@ -7,14 +7,14 @@ use std::collections::HashMap;
 
 use outbox_core::Shard;
 use outbox_core::store::{ReadReply, ReadRequest, Revisit, Row, StoreError};
-use sea_orm::{ConnectionTrait, DbBackend, Value};
+use sea_orm::{ConnectionTrait, DbBackend, StreamTrait, Value};
 
 use super::error::during;
 use super::forward::Found;
 use super::open::Opened;
 use super::row::{Cells, Read, message_of, number};
 use super::sql::marks;
-use super::{Inner, query};
+use super::{Inner, query_each};
 use crate::failpoint::failpoint;
 
 pub(super) const DOING: &str = "reading events";
@@ -61,7 +61,7 @@ impl Inner {
     /// What had been passed over, and then what is new, which is never older.
     async fn read_all(
         &self,
-        conn: &impl ConnectionTrait,
+        conn: &(impl ConnectionTrait + StreamTrait),
         request: &ReadRequest,
         binary: bool,
     ) -> Result<Found, StoreError> {
@@ -83,7 +83,7 @@ impl Inner {
     /// What was passed over and may go now.
     async fn revisit(
         &self,
-        conn: &impl ConnectionTrait,
+        conn: &(impl ConnectionTrait + StreamTrait),
         shard: Shard,
         revisit: &Revisit,
         binary: bool,
@@ -116,12 +116,14 @@ impl Inner {
             self.sql.look_up_event("?", "w.seq")
         );
         let (mut rows, mut more) = (Vec::new(), revisit.limit == 0);
-        for row in query(conn, self.sql.statement(&text, values), DOING).await? {
-            let mut cells = Cells::new(&row, binary, DOING);
-            let Some(Read { message, unreadable }) = cells.message(shard)? else { continue };
+        query_each(conn, self.sql.statement(&text, values), DOING, |row| {
+            let mut cells = Cells::new(row, binary, DOING);
+            let Some(Read { message, unreadable }) = cells.message(shard)? else { return Ok(()) };
             rows.push(Row { message, unreadable, retry_in: cells.wait()?, parked: cells.flag()? });
             more = cells.follows()?;
-        }
+            Ok(())
+        })
+        .await?;
         Ok((rows, more))
     }
 

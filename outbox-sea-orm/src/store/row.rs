@@ -1,5 +1,6 @@
 //! From rows to events.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -66,7 +67,7 @@ pub(super) struct Cells<'r> {
 
 /// An event as it was read, and if it cannot be published as it is, why. That text says nothing of what is in it.
 pub(super) struct Read {
-    pub(super) message: Message,
+    pub(super) message: Arc<Message>,
     pub(super) unreadable: Option<String>,
 }
 
@@ -154,7 +155,7 @@ impl<'r> Cells<'r> {
                 Origin::Staged
             }
         };
-        let message = Message { envelope, seq, shard, attempts: self.count()?, origin };
+        let message = Arc::new(Message { envelope, seq, shard, attempts: self.count()?, origin });
         Ok(Some(Read { message, unreadable: self.problem.take() }))
     }
 

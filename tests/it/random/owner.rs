@@ -1,6 +1,7 @@
 //! An owner of leases that does by hand what a processor does, and may settle too late.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outbox_core::event::OrderKey;
@@ -122,7 +123,7 @@ impl<'w> Owner<'w> {
                     _ => Fate::Retry { attempts, delay: Duration::from_millis(20), error },
                 }
             } else {
-                self.sink.publish(Outcomes::new().deliveries([message.clone()])).await;
+                self.sink.publish(Outcomes::new().deliveries([Arc::clone(message)])).await;
                 Fate::Delivered
             };
             changes.push(Change { seq: message.seq, id: message.id(), fate });

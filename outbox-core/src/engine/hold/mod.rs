@@ -3,12 +3,13 @@
 #[cfg(test)]
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
 pub(super) use self::view::Remembered;
 use super::destination::Destination;
+use super::hash::Map;
 use super::key::Key;
 use crate::store::Revisit;
 
@@ -23,7 +24,7 @@ const SLICE: Duration = Duration::from_secs(1);
 /// the hold of its topic, whose `from` is at or below its number. What is held costs memory per key, not per event.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    keys: HashMap<Key, KeyHold>,
+    keys: Map<Key, KeyHold>,
     due: BTreeMap<(Instant, u64), Key>,
     serial: u64,
     topics: BTreeMap<Destination, i64>,
@@ -204,7 +205,7 @@ impl Holds {
         let mut revisit = Revisit { from: pass.cursor, to, ..Revisit::default() };
         for key in &pass.keys {
             match key {
-                Key::Ordered(key) => revisit.keys.push(key.key.clone()),
+                Key::Ordered(key) => revisit.keys.push(key.key().to_owned()),
                 Key::Loose(seq) => revisit.seqs.push(*seq),
             }
         }
@@ -374,14 +375,12 @@ fn concerns(held: &Destination, key: &Key, destination: &Destination) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-
-    use crate::event::OrderKey;
+    use crate::engine::key::Ordered;
 
     #[test]
     fn what_comes_to_light_behind_a_pass_keeps_later_events_of_its_key_back() {
         let (mut holds, now) = (Holds::default(), Instant::now());
-        let key = Key::Ordered(Arc::new(OrderKey { topic: "things".to_owned(), key: "a".to_owned() }));
+        let key = Key::Ordered(Ordered::new("things", "a"));
         let things = Destination::of("things");
         holds.hold_key(key.clone(), 10);
         holds.release_key(&key, now);

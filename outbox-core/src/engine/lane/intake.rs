@@ -126,7 +126,7 @@ impl Lane {
         }
         if let Some(problem) = row.unreadable {
             topics.probe_lost(&destination, self.lease.shard);
-            self.bury(now, key, Arc::new(message), &problem, policies);
+            self.bury(now, key, message, &problem, policies);
             return;
         }
         if let Some(wait) = row.retry_in {
@@ -154,7 +154,7 @@ impl Lane {
             stream.since = Some(now);
             topics.ready(&destination, self.lease.shard, key);
         }
-        stream.enqueue(Arc::new(message), destination);
+        stream.enqueue(message, destination);
     }
 
     /// Leaves an event in the table until what is in memory of its key is reported, or while it finds no room.

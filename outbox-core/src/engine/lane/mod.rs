@@ -6,11 +6,12 @@ mod restart;
 #[cfg(test)]
 mod view;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::destination::Destination;
+use super::hash::{Map, Set};
 use super::hold::Holds;
 use super::key::{Key, Progress, SLOW, Stream};
 use super::topics::Topics;
@@ -38,15 +39,15 @@ pub(super) struct Lane {
     /// What the store called decided at the last read.
     decided: i64,
     /// What is in memory, by number: queued, with the publisher, or waiting for its settle.
-    tracked: HashMap<i64, EventId>,
+    tracked: Map<i64, EventId>,
     /// Numbers of it that may have been given out again, because there is a new generation: another server may have
     /// taken over that had not heard of the last events.
-    doubtful: HashSet<i64>,
+    doubtful: Set<i64>,
     /// Such numbers that were given out again: the new event's key waits until the old event is out of the way.
-    reused: HashMap<i64, (Key, Instant)>,
+    reused: Map<i64, (Key, Instant)>,
     /// Numbers above the mark that were passed over; those at or below it need no list.
     passed: BTreeSet<i64>,
-    streams: HashMap<Key, Stream>,
+    streams: Map<Key, Stream>,
     pub(super) holds: Holds,
     /// Whether the last read left something behind.
     pub(super) hungry: bool,
@@ -84,11 +85,11 @@ impl Lane {
             mark: 0,
             front: 0,
             decided: 0,
-            tracked: HashMap::new(),
-            doubtful: HashSet::new(),
-            reused: HashMap::new(),
+            tracked: Map::default(),
+            doubtful: Set::default(),
+            reused: Map::default(),
             passed: BTreeSet::new(),
-            streams: HashMap::new(),
+            streams: Map::default(),
             holds: Holds::default(),
             hungry: true,
             absent: false,

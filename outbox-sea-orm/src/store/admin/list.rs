@@ -1,5 +1,8 @@
 //! Lists in pages, each of which begins behind the last row of the one before.
 
+use std::sync::Arc;
+
+use outbox_core::Message;
 use outbox_core::event::{EventId, OrderKey};
 use outbox_core::store::{DeadLetter, DeadState, PendingEvent, ScheduledEvent, StoreError};
 use outbox_migration::Table;
@@ -55,13 +58,14 @@ impl Inner {
             let mut cells = Cells::new(&row, binary, DOING);
             let shard = cells.shard()?;
             let Some(Read { message, .. }) = cells.message(shard)? else { continue };
+            let Message { envelope, seq, shard, attempts, .. } = Arc::unwrap_or_clone(message);
             events.push(PendingEvent {
                 rejections: cells.rejections(),
                 retry_in: cells.wait()?,
-                envelope: message.envelope,
-                shard: message.shard,
-                seq: message.seq,
-                attempts: message.attempts,
+                envelope,
+                shard,
+                seq,
+                attempts,
             });
         }
         Ok(events)

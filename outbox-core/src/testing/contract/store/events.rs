@@ -104,7 +104,7 @@ pub async fn every_column_comes_back_as_it_was_written(fixture: &dyn Fixture) {
         assert!(letter.envelope == *written, "{letter:?}");
     }
     assert_eq!(fixture.admin().requeue_all(100).await.unwrap(), 8);
-    let mut read: Vec<Envelope> = one.read().await.into_iter().map(|row| row.message.envelope).collect();
+    let mut read: Vec<Envelope> = one.read().await.into_iter().map(|row| row.message.envelope.clone()).collect();
     read.sort_by_key(|envelope| events.iter().position(|event| event.id == envelope.id));
     assert!(read == events);
     // And out of the schedule.

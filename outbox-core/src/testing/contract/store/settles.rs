@@ -1,5 +1,6 @@
 //! Clauses about settling.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Fixture;
@@ -32,7 +33,7 @@ pub async fn number_and_id_must_both_match(fixture: &dyn Fixture) {
     let one = Processor::alone(fixture).await;
     let rows = one.read().await;
     let mut other = rows[0].clone();
-    other.message.envelope.id = EventId::new();
+    Arc::make_mut(&mut other.message).envelope.id = EventId::new();
     for fate in [Fate::Delivered, retry(1, LONG), dead(1, true), Fate::Parked] {
         assert_eq!(one.settle(&other, fate).await, Settled::Done);
     }
