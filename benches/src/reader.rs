@@ -24,6 +24,26 @@ pub(crate) struct Expected {
     pub(crate) topic: String,
     pub(crate) events: u64,
     pub(crate) keys: Keys,
+    pub(crate) fetch: Fetch,
+}
+
+/// How records are fetched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fetch {
+    /// Each as soon as it is there: for how long they take.
+    AtOnce,
+    /// Many at a time, at most 10 ms later: for how many there are. Otherwise a slow producer would keep the broker busier
+    /// than a fast one, with requests for the few records that have come since the last.
+    Many,
+}
+
+impl Fetch {
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::AtOnce => &[("fetch.min.bytes", "1")],
+            Self::Many => &[("fetch.min.bytes", "262144"), ("fetch.wait.max.ms", "10")],
+        }
+    }
 }
 
 /// Reads a topic in a thread of its own.
@@ -61,17 +81,22 @@ impl Reader {
             .set("enable.auto.commit", "false")
             // When much is buffered, wait for a moment instead of a second.
             .set("fetch.queue.backoff.ms", "5");
+        for (name, value) in expected.fetch.settings() {
+            config.set(*name, *value);
+        }
         let consumer: BaseConsumer = config.create()?;
         let mut assignment = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
             // A beginning that is not known at once, as when the broker answers late, would become the end.
             assignment.add_partition_offset(&expected.topic, partition, Offset::Offset(0))?;
         }
+        // A question that comes behind a request for records waits until there are some, or for half a second.
+        let asker: BaseConsumer = config.create()?;
+        connect(&asker, &expected.topic)?;
         consumer.assign(&assignment)?;
-        connect(&consumer, &expected.topic)?;
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        Ok(Self { shared, thread: thread::spawn(move || read(&consumer, &expected, &theirs)) })
+        Ok(Self { shared, thread: thread::spawn(move || read(&consumer, &asker, &expected, &theirs)) })
     }
 
     /// Waits until everything has come, or nothing more comes.
@@ -98,7 +123,7 @@ impl Reader {
     }
 }
 
-fn read(consumer: &BaseConsumer, expected: &Expected, shared: &Shared) -> anyhow::Result<Read> {
+fn read(consumer: &BaseConsumer, asker: &BaseConsumer, expected: &Expected, shared: &Shared) -> anyhow::Result<Read> {
     let mut tally = Tally::new(expected.events, expected.keys);
     let mut next = BTreeMap::<i32, i64>::new();
     let mut ends = None;
@@ -121,7 +146,7 @@ fn read(consumer: &BaseConsumer, expected: &Expected, shared: &Shared) -> anyhow
         }
         if shared.finish.load(Ordering::Acquire) {
             if ends.is_none() {
-                ends = Some(watermarks(consumer, &expected.topic)?);
+                ends = Some(watermarks(asker, &expected.topic)?);
             }
             let reached = |(partition, end): (&i32, &i64)| next.get(partition).copied().unwrap_or(0) >= *end;
             if ends.iter().flatten().all(reached) {

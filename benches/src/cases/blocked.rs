@@ -8,7 +8,7 @@ use crate::backlog::Plan;
 use crate::bench::Bench;
 use crate::child::Child;
 use crate::event::{DISTINCT, Keys, Numbered, Payloads};
-use crate::reader::{Expected, Reader};
+use crate::reader::{Expected, Fetch, Reader};
 use crate::report::{Bill, Case, Checks, Cost};
 use crate::roles::{Processed, Relay, Role};
 
@@ -77,7 +77,8 @@ async fn behind(bench: &Bench, why: Why) -> anyhow::Result<(f64, Checks, Bill)> 
     plan.stage(&outbox, 0..PROBES).await?;
     database.settle_down().await?;
 
-    let reader = Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS })?;
+    let reader =
+        Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS, fetch: Fetch::Many })?;
     let relay = Relay { database: database.url.clone(), brokers: bench.broker.brokers.clone() };
     let child = Child::start(&Role::Relay(relay))?;
     reader.until(PROBES).await;

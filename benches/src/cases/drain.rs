@@ -9,7 +9,7 @@ use crate::bench::Bench;
 use crate::child::Child;
 use crate::event::{Keys, Payloads};
 use crate::machine::Usage;
-use crate::reader::{Expected, Read, Reader};
+use crate::reader::{Expected, Fetch, Read, Reader};
 use crate::report::{Bill, Case, Checks, Cost};
 use crate::roles::{Bare, Processed, Relay, Role};
 
@@ -144,7 +144,8 @@ impl Backlog {
         topic: &str,
         role: &Role,
     ) -> anyhow::Result<(Instant, Read, T)> {
-        let expected = Expected { topic: topic.to_owned(), events: self.events, keys: self.keys };
+        let (topic_name, fetch) = (topic.to_owned(), Fetch::Many);
+        let expected = Expected { topic: topic_name, events: self.events, keys: self.keys, fetch };
         let reader = Reader::start(&bench.broker, expected)?;
         let child = Child::start(role)?;
         let started = child.started;

@@ -13,7 +13,7 @@ use super::stage::change;
 use crate::bench::Bench;
 use crate::child::Child;
 use crate::event::{Keys, Numbered, Payloads};
-use crate::reader::{Expected, Reader};
+use crate::reader::{Expected, Fetch, Reader};
 use crate::report::{Case, Checks, percentile};
 use crate::roles::{PRODUCER, Processed, Relay, Role, headers};
 
@@ -75,7 +75,8 @@ async fn slice(bench: &Bench, way: Way, rate: u64, into: &mut Measured) -> anyho
     let events = rate * seconds;
     let topic = bench.broker.topic().await?;
     bench.database.settle_down().await?;
-    let reader = Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS })?;
+    let reader =
+        Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS, fetch: Fetch::AtOnce })?;
     let outbox = Outbox::new(bench.database.connect(u32::try_from(WRITERS)? + 8).await?);
     let publisher = || KafkaPublisher::connect(&bench.broker.brokers);
     let embedded = if way == Way::Embedded { Some(outbox.processor(publisher()?).from_env()?.spawn()?) } else { None };

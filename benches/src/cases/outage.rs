@@ -7,7 +7,7 @@ use outbox_testkit::{Direction, Protocol, Proxy};
 
 use crate::bench::Bench;
 use crate::child::Child;
-use crate::reader::{Expected, Reader};
+use crate::reader::{Expected, Fetch, Reader};
 use crate::report::{Bill, Case, Checks, Cost};
 use crate::roles::{Processed, Relay, Role};
 use crate::steady::{self, KEYS, Steady};
@@ -59,7 +59,8 @@ async fn once(bench: &Bench, into: &mut Measured) -> anyhow::Result<()> {
     let events = RATE * (around + away + after);
     let topic = bench.broker.topic().await?;
     database.settle_down().await?;
-    let reader = Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS })?;
+    let reader =
+        Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS, fetch: Fetch::AtOnce })?;
     let proxy = Proxy::start(bench.broker.address()?, Protocol::Kafka).await?;
     let meter = Bill::open(database, &bench.broker).await?;
     let relay = Relay { database: database.url.clone(), brokers: proxy.address().to_string() };

@@ -9,7 +9,7 @@ use super::stage::change;
 use crate::bench::Bench;
 use crate::child::Child;
 use crate::event::{Numbered, Payloads};
-use crate::reader::{Expected, Reader};
+use crate::reader::{Expected, Fetch, Reader};
 use crate::report::{Bill, Case, Checks, Cost, percentile};
 use crate::roles::{Processed, Relay, Role};
 use crate::steady::{self, KEYS, Steady, latencies};
@@ -66,7 +66,8 @@ async fn slice(bench: &Bench, holder: Holder, into: &mut Measured) -> anyhow::Re
     let topic = bench.broker.topic().await?;
     database.settle_down().await?;
     let payloads = Payloads::new(250);
-    let reader = Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS })?;
+    let reader =
+        Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS, fetch: Fetch::AtOnce })?;
     let outbox = Outbox::new(database.connect(steady::CONNECTIONS + 1).await?);
     let meter = Bill::open(database, &bench.broker).await?;
     let relay = Relay { database: database.url.clone(), brokers: bench.broker.brokers.clone() };

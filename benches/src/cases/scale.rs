@@ -7,7 +7,7 @@ use crate::backlog::Plan;
 use crate::bench::Bench;
 use crate::child::Child;
 use crate::event::{Keys, Payloads};
-use crate::reader::{Expected, Reader};
+use crate::reader::{Expected, Fetch, Reader};
 use crate::report::{Case, Checks};
 use crate::roles::{Processed, Relay, Role};
 
@@ -49,7 +49,8 @@ async fn drain(bench: &Bench, processors: usize) -> anyhow::Result<(f64, Checks)
     Plan { topic: &topic, keys: KEYS, payloads: &payloads }.stage(&database.outbox(), 0..events).await?;
     database.put_aside().await?;
     database.settle_down().await?;
-    let reader = Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS })?;
+    let reader =
+        Reader::start(&bench.broker, Expected { topic: topic.clone(), events, keys: KEYS, fetch: Fetch::Many })?;
     let relay = Role::Relay(Relay { database: database.url.clone(), brokers: bench.broker.brokers.clone() });
     let children = (0..processors).map(|_| Child::start(&relay)).collect::<anyhow::Result<Vec<_>>>()?;
     let started = Instant::now();
