@@ -7,7 +7,9 @@ use bytes::Bytes;
 use outbox_core::event::{Envelope, EventId, Headers};
 use outbox_core::store::{Rejection, StoreError};
 use outbox_core::{Message, Origin, Shard};
-use sea_orm::{QueryResult, TryGetable};
+#[cfg(feature = "postgres")]
+use sea_orm::sqlx::{Decode, Postgres, Row as _, Type, postgres::PgRow};
+use sea_orm::{DbErr, QueryResult, TryGetable};
 use uuid::Uuid;
 
 use super::error::{broken, during};
@@ -59,11 +61,23 @@ pub(super) fn message_with(alias: &str, payload: &str) -> String {
 /// cannot is kept in mind: one row that somebody wrote by hand must not hold up all others.
 pub(super) struct Cells<'r> {
     row: &'r QueryResult,
+    #[cfg(feature = "postgres")]
+    pg: Option<&'r PgRow>,
     next: usize,
     binary: bool,
     doing: &'static str,
     problem: Option<String>,
 }
+
+/// What a cell can be read as.
+#[cfg(feature = "postgres")]
+pub(super) trait Cell: TryGetable + for<'r> Decode<'r, Postgres> + Type<Postgres> {}
+#[cfg(feature = "postgres")]
+impl<T: TryGetable + for<'r> Decode<'r, Postgres> + Type<Postgres>> Cell for T {}
+#[cfg(not(feature = "postgres"))]
+pub(super) trait Cell: TryGetable {}
+#[cfg(not(feature = "postgres"))]
+impl<T: TryGetable> Cell for T {}
 
 /// An event as it was read, and if it cannot be published as it is, why. That text says nothing of what is in it.
 pub(super) struct Read {
@@ -73,13 +87,31 @@ pub(super) struct Read {
 
 impl<'r> Cells<'r> {
     pub(super) fn new(row: &'r QueryResult, binary: bool, doing: &'static str) -> Self {
-        Self { row, next: 0, binary, doing, problem: None }
+        Self {
+            row,
+            #[cfg(feature = "postgres")]
+            pg: row.try_as_pg_row(),
+            next: 0,
+            binary,
+            doing,
+            problem: None,
+        }
     }
 
-    pub(super) fn take<T: TryGetable>(&mut self) -> Result<T, StoreError> {
+    /// `SeaORM` writes a text for each NULL, which is what many cells are: so the driver's own row is asked first. What is
+    /// wrong with a cell is still said by `SeaORM`.
+    fn get<T: Cell>(&self, at: usize) -> Result<T, DbErr> {
+        #[cfg(feature = "postgres")]
+        if let Some(Ok(value)) = self.pg.map(|row| row.try_get(at)) {
+            return Ok(value);
+        }
+        self.row.try_get_by_index(at)
+    }
+
+    pub(super) fn take<T: Cell>(&mut self) -> Result<T, StoreError> {
         let at = self.next;
         self.next += 1;
-        self.row.try_get_by_index(at).map_err(during(self.doing))
+        self.get(at).map_err(during(self.doing))
     }
 
     /// Whether a `CASE` said 1.
@@ -104,10 +136,10 @@ impl<'r> Cells<'r> {
     }
 
     /// A number in a column of a type like `T`, which on SQLite takes larger ones.
-    fn number<T: TryGetable + Into<i64>>(&mut self) -> Result<i64, StoreError> {
+    fn number<T: Cell + Into<i64>>(&mut self) -> Result<i64, StoreError> {
         let at = self.next;
         self.next += 1;
-        let number = self.row.try_get_by_index::<T>(at).map(T::into).or_else(|_| self.row.try_get_by_index(at));
+        let number = self.get::<T>(at).map(T::into).or_else(|_| self.get(at));
         number.map_err(during(self.doing))
     }
 
@@ -181,7 +213,7 @@ impl<'r> Cells<'r> {
     pub(super) fn key(&mut self) -> Option<String> {
         let at = self.next;
         self.next += 1;
-        self.row.try_get_by_index(at).unwrap_or_else(|_| {
+        self.get(at).unwrap_or_else(|_| {
             self.is_unreadable("partition_key is not UTF-8 text".to_owned());
             None
         })
@@ -191,9 +223,9 @@ impl<'r> Cells<'r> {
     fn optional(&mut self, column: &'static str) -> Option<String> {
         let at = self.next;
         self.next += 1;
-        self.row.try_get_by_index(at).unwrap_or_else(|_| {
+        self.get(at).unwrap_or_else(|_| {
             self.is_unreadable(format!("{column} is not UTF-8 text"));
-            let bytes = self.row.try_get_by_index::<Option<Vec<u8>>>(at).unwrap_or_default();
+            let bytes = self.get::<Option<Vec<u8>>>(at).unwrap_or_default();
             bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         })
     }
@@ -208,7 +240,7 @@ impl<'r> Cells<'r> {
     pub(super) fn errors(&mut self) -> Option<String> {
         let at = self.next;
         self.next += 1;
-        self.row.try_get_by_index(at).unwrap_or_default()
+        self.get(at).unwrap_or_default()
     }
 
     pub(super) fn rejections(&mut self) -> Vec<Rejection> {
