@@ -302,7 +302,7 @@ fn read_blocking(brokers: &str, topic: &str) -> Vec<Read> {
     let mut unread: BTreeMap<i32, i64> = partitions.iter().map(end).filter(|(_, end)| *end > 0).collect();
     let mut read = Vec::new();
     while !unread.is_empty() {
-        let message = consumer.poll(answer).expect("all that is there").unwrap();
+        let message = consumer.poll(3 * answer).expect("all that is there").unwrap();
         unread.retain(|partition, end| *partition != message.partition() || message.offset() + 1 < *end);
         read.push(Read {
             partition: message.partition(),
