@@ -195,6 +195,10 @@ impl World {
         }
         self.note_fail_over(&image);
         self.store.fail_over(image);
+        for letter in self.store.dead() {
+            // Perhaps it had been requeued, and who has it in memory delivers it: requeued again, it is a repeat.
+            self.facts.of(letter.envelope.id).revived = true;
+        }
         let since = self.now - (now - behind);
         for (_, fact) in self.facts.iter_mut() {
             fact.undone |= fact.committed_at.is_some_and(|at| at >= since);
