@@ -40,7 +40,7 @@ pub(crate) enum Fetch {
 impl Fetch {
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::AtOnce => &[("fetch.min.bytes", "1")],
+            Self::AtOnce => &[],
             Self::Many => &[("fetch.min.bytes", "262144"), ("fetch.wait.max.ms", "10")],
         }
     }

@@ -144,8 +144,8 @@ impl Backlog {
         topic: &str,
         role: &Role,
     ) -> anyhow::Result<(Instant, Read, T)> {
-        let (topic_name, fetch) = (topic.to_owned(), Fetch::Many);
-        let expected = Expected { topic: topic_name, events: self.events, keys: self.keys, fetch };
+        let Self { events, keys, .. } = self;
+        let expected = Expected { topic: topic.to_owned(), events, keys, fetch: Fetch::Many };
         let reader = Reader::start(&bench.broker, expected)?;
         let child = Child::start(role)?;
         let started = child.started;

@@ -1,5 +1,6 @@
 //! Tables of what is in memory. Every event goes through several of them, so they hash faster than those of the standard
-//! library, which are safe from whoever may choose the keys and watch how long things take. Here nobody can do both.
+//! library. Their seeds too are drawn at random in each process, so that keys that collide cannot be prepared; against
+//! somebody who chooses keys and can measure single look-ups they are weaker.
 
 use std::collections::{HashMap, HashSet};
 
