@@ -196,16 +196,16 @@ impl Row {
         let as_column = |payload: &[u8]| if self.binary { payload.to_vec() } else { lossy(payload).into_bytes() };
         Envelope {
             id: EventId::from(ID),
-            aggregate_type: lossy(&self.aggregate_type),
-            aggregate_id: self.aggregate_id.as_deref().map(lossy),
+            aggregate_type: lossy(&self.aggregate_type).into(),
+            aggregate_id: self.aggregate_id.as_deref().map(lossy).map(Into::into),
             aggregate_version: self.aggregate_version,
-            event_type: lossy(&self.event_type),
+            event_type: lossy(&self.event_type).into(),
             event_version: self.event_version.try_into().unwrap_or(0),
-            topic: lossy(&self.topic),
+            topic: lossy(&self.topic).into(),
             // No other key may stand for it.
-            key: self.key.clone().and_then(|key| String::from_utf8(key).ok()),
+            key: self.key.clone().and_then(|key| String::from_utf8(key).ok()).map(Into::into),
             payload: self.payload.as_deref().map(|payload| as_column(payload).into()),
-            content_type: lossy(&self.content_type),
+            content_type: lossy(&self.content_type).into(),
             headers: Headers::from_json(&lossy(&self.headers)).unwrap_or_default(),
             created_at: SystemTime::UNIX_EPOCH + Duration::from_micros(self.created_at.try_into().unwrap_or(0)),
             delay: None,

@@ -204,7 +204,7 @@ impl Config {
 
     /// Adds the surroundings to an event that was encoded without them, and holds it to the limits.
     pub(crate) fn adopt(&self, mut envelope: Envelope) -> Result<Envelope, StageError> {
-        let event_type = || envelope.event_type.clone();
+        let event_type = || envelope.event_type.to_string();
         let mut headers = self.ambient(event_type)?;
         for (name, value) in envelope.headers.iter() {
             headers.set(name, value).map_err(|source| Refused::Header { event_type: event_type(), source })?;

@@ -222,7 +222,7 @@ pub(crate) fn fits(envelope: &Envelope, meta: &SchemaInfo) -> Result<(), outbox_
         !payload.contains(&0) && std::str::from_utf8(payload).is_ok()
     };
     if meta.payload == Payload::Text && !is_text() {
-        return Err(outbox_core::StageError::PayloadNotText { event_type: envelope.event_type.clone() });
+        return Err(outbox_core::StageError::PayloadNotText { event_type: envelope.event_type.to_string() });
     }
     Ok(())
 }

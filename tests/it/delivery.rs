@@ -171,7 +171,7 @@ async fn an_event_too_large_for_its_topic(db: TestDatabase, kafka: Kafka, then: 
         store.requeue(dead[0].envelope.id).await.unwrap();
         expected.push((payload("dense", 20), Some("requeued".to_owned())));
     } else {
-        let key = OrderKey { topic: topic.clone(), key: "dense".to_owned() };
+        let key = OrderKey::new(&*topic, "dense");
         assert_eq!(store.requeue_key(&key).await.unwrap(), 40);
         expected.extend((20..60).map(staged));
     }

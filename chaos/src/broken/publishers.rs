@@ -129,7 +129,7 @@ impl Publisher for JoinAll {
             let headers = own.fold(OwnedHeaders::new().insert(header), OwnedHeaders::insert);
             let mut record = FutureRecord::to(&envelope.topic).headers(headers);
             if let Some(key) = &envelope.key {
-                record = record.key(key.as_bytes());
+                record = record.key(&**key);
             }
             if let Some(payload) = &envelope.payload {
                 record = record.payload(payload.as_ref());

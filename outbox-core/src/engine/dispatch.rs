@@ -203,7 +203,7 @@ impl Engine {
         let attempts = message.attempts.saturating_add(1);
         let verdict = self.config.retry.verdict(message, attempts, self.random.f64());
         let error = error.summary();
-        let (id, event_type) = (message.id(), message.envelope.event_type.as_str());
+        let (id, event_type) = (message.id(), message.event_type());
         match verdict {
             Verdict::RetryIn(delay) => {
                 tracing::info!(%id, event_type, attempts, ?delay, error, "an event was rejected and will be tried again");

@@ -1,50 +1,23 @@
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::destination::Destination;
+use crate::event::{Envelope, OrderKey};
 use crate::message::Message;
 use crate::publisher::Outcome;
 
 /// What waits for what: all events of an order key for each other, an unordered event for nothing. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Key {
-    Ordered(Ordered),
+    Ordered(OrderKey),
     Loose(i64),
 }
 
 impl Key {
-    pub(super) fn of(message: &Message) -> Self {
-        message.key().map_or(Self::Loose(message.seq), |key| Self::Ordered(Ordered::new(message.topic(), key)))
-    }
-}
-
-/// An order key in one piece of memory: there is one for every event that is under way.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Ordered {
-    /// The topic, and behind it the partition key.
-    text: Arc<str>,
-    /// How long the topic is.
-    topic: usize,
-}
-
-impl Ordered {
-    pub(super) fn new(topic: &str, key: &str) -> Self {
-        Self { text: [topic, key].concat().into(), topic: topic.len() }
-    }
-
-    /// The partition key.
-    pub(super) fn key(&self) -> &str {
-        &self.text[self.topic..]
-    }
-}
-
-impl fmt::Debug for Ordered {
-    /// Shows the topic, and of the key, which may be personal data, its length.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (topic, key) = self.text.split_at(self.topic);
-        write!(f, "{topic:?}, {} bytes", key.len())
+    /// Of the event with the number `seq`.
+    pub(super) fn of(event: &Envelope, seq: i64) -> Self {
+        event.order_key().map_or(Self::Loose(seq), Self::Ordered)
     }
 }
 

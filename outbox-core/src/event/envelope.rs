@@ -1,8 +1,10 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::{Encoded, EventId, EventOptions, Headers, Limits, OutboxEvent, StageError};
 
@@ -10,9 +12,16 @@ use super::{Encoded, EventId, EventOptions, Headers, Limits, OutboxEvent, StageE
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderKey {
     /// The topic.
-    pub topic: String,
+    pub topic: ByteString,
     /// The partition key.
-    pub key: String,
+    pub key: ByteString,
+}
+
+impl OrderKey {
+    /// Of this topic and partition key.
+    pub fn new(topic: impl Into<ByteString>, key: impl Into<ByteString>) -> Self {
+        Self { topic: topic.into(), key: key.into() }
+    }
 }
 
 impl fmt::Debug for OrderKey {
@@ -23,28 +32,30 @@ impl fmt::Debug for OrderKey {
 }
 
 /// An event, checked and encoded: what a row of the outbox holds and a message carries.
+///
+/// Its text is shared: copies of it are cheap, and an event that was read has all of it in one piece of memory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// The dedupe id.
     pub id: EventId,
     /// The kind of aggregate.
-    pub aggregate_type: String,
+    pub aggregate_type: ByteString,
     /// Which aggregate.
-    pub aggregate_id: Option<String>,
+    pub aggregate_id: Option<ByteString>,
     /// The aggregate's own version.
     pub aggregate_version: Option<i64>,
     /// The stable name of what happened.
-    pub event_type: String,
+    pub event_type: ByteString,
     /// The version of the payload's schema.
     pub event_version: u32,
     /// The topic.
-    pub topic: String,
+    pub topic: ByteString,
     /// The partition key; `None` for unordered events.
-    pub key: Option<String>,
+    pub key: Option<ByteString>,
     /// The payload; `None` is a tombstone.
     pub payload: Option<Bytes>,
     /// The payload's media type.
-    pub content_type: String,
+    pub content_type: ByteString,
     /// Own headers and the well-known ones.
     pub headers: Headers,
     /// When it was staged, by the clock of the staging host, in whole microseconds.
@@ -68,8 +79,8 @@ impl Envelope {
         ambient: Headers,
         limits: &Limits,
     ) -> Result<Self, StageError> {
-        let event_type = guard("?", "event_type", || event.event_type().into_owned())?;
-        let name = event_type.as_str();
+        let event_type = guard("?", "event_type", || text(event.event_type()))?;
+        let name = &*event_type;
         let header = |source| StageError::Header { event_type: name.to_owned(), source };
         let mut headers = ambient;
         guard(name, "headers", || event.headers(&mut headers))?.map_err(header)?;
@@ -82,23 +93,23 @@ impl Envelope {
         let Encoded { payload, content_type } = guard(name, "encode", || event.encode())?
             .map_err(|source| StageError::Encode { event_type: name.to_owned(), source })?;
         let topic = match options.topic {
-            Some(topic) => topic,
-            None => guard(name, "topic", || event.topic().into_owned())?,
+            Some(topic) => topic.into(),
+            None => guard(name, "topic", || text(event.topic()))?,
         };
         let key = match options.key {
-            Some(key) => key,
-            None => guard(name, "partition_key", || event.partition_key().map(std::borrow::Cow::into_owned))?,
+            Some(key) => key.map(Into::into),
+            None => guard(name, "partition_key", || event.partition_key().map(text))?,
         };
         let envelope = Self {
             id: options.id.unwrap_or_else(EventId::new),
-            aggregate_type: guard(name, "aggregate_type", || event.aggregate_type().into_owned())?,
-            aggregate_id: guard(name, "aggregate_id", || event.aggregate_id().map(std::borrow::Cow::into_owned))?,
+            aggregate_type: guard(name, "aggregate_type", || text(event.aggregate_type()))?,
+            aggregate_id: guard(name, "aggregate_id", || event.aggregate_id().map(text))?,
             aggregate_version: guard(name, "aggregate_version", || event.aggregate_version())?,
             event_version: guard(name, "event_version", || event.event_version())?,
             topic,
             key,
             payload,
-            content_type,
+            content_type: content_type.into(),
             headers,
             created_at: whole_microseconds(SystemTime::now()),
             // What is due at once has its place in the order.
@@ -123,14 +134,14 @@ impl Envelope {
             + self.payload.as_ref().map_or(0, Bytes::len)
             + self.headers.size()
             + self.topic.len()
-            + self.key.as_ref().map_or(0, String::len)
-            + self.aggregate_id.as_ref().map_or(0, String::len)
+            + self.key.as_ref().map_or(0, |text| text.len())
+            + self.aggregate_id.as_ref().map_or(0, |text| text.len())
             + self.event_type.len()
     }
 
     fn check(&self, limits: &Limits) -> Result<(), StageError> {
         const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
-        let bad = |field, problem| StageError::Field { event_type: self.event_type.clone(), field, problem };
+        let bad = |field, problem| StageError::Field { event_type: self.event_type.to_string(), field, problem };
         let text = |field, text: &str, most, too_long| {
             if text.is_empty() {
                 Err(bad(field, "is empty"))
@@ -161,11 +172,11 @@ impl Envelope {
         }
         let bytes = self.payload.as_ref().map_or(0, Bytes::len);
         if bytes > limits.payload_bytes {
-            let event_type = self.event_type.clone();
+            let event_type = self.event_type.to_string();
             return Err(StageError::PayloadTooLarge { event_type, bytes, limit: limits.payload_bytes });
         }
         if self.delay.is_some_and(|delay| delay > TEN_YEARS) {
-            return Err(StageError::Delay { event_type: self.event_type.clone() });
+            return Err(StageError::Delay { event_type: self.event_type.to_string() });
         }
         Ok(())
     }
@@ -182,6 +193,10 @@ impl fmt::Debug for Envelope {
             .field("headers", &self.headers)
             .finish_non_exhaustive()
     }
+}
+
+fn text(text: Cow<'_, str>) -> ByteString {
+    text.into_owned().into()
 }
 
 /// Rows hold microseconds, so the envelope does too: what is read back equals what was staged.

@@ -33,7 +33,7 @@ impl<P: Publisher, F: Fn(MemoryPublisher) -> P + Send + Sync> PublisherFixture f
     }
 
     fn spoil(&self, message: &mut Message) {
-        message.envelope.event_type = "spoiled".to_owned();
+        message.envelope.event_type = "spoiled".into();
     }
 
     async fn unreachable_topic(&self) -> String {

@@ -34,8 +34,8 @@ impl LogPublisher {
         let payload = envelope.payload.as_deref().filter(|_| self.payload).map(String::from_utf8_lossy);
         tracing::info!(
             id = %envelope.id,
-            event_type = envelope.event_type,
-            topic = envelope.topic,
+            event_type = message.event_type(),
+            topic = message.topic(),
             seq = message.seq,
             has_key = envelope.key.is_some(),
             tombstone = envelope.payload.is_none(),

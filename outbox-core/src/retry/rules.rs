@@ -70,7 +70,7 @@ mod tests {
         let seconds = Duration::from_secs;
         let of = |topic: &str, event_type: &str| {
             let mut message = message(topic, Some("7"), 1, "{}");
-            message.envelope.event_type = event_type.to_owned();
+            message.envelope.event_type = event_type.into();
             message
         };
         let mut rules = RetryRules::new(RetryPolicy::fixed(seconds(1)));

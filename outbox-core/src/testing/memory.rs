@@ -352,8 +352,8 @@ fn remember(rejections: &mut Vec<Rejection>, rejection: Rejection) {
 
 fn wanted(revisit: &Revisit, seq: i64, row: &PendingRow) -> bool {
     revisit.seqs.contains(&seq)
-        || revisit.topics.contains(&row.envelope.topic)
-        || row.envelope.key.as_ref().is_some_and(|key| revisit.keys.contains(key))
+        || revisit.topics.iter().any(|topic| row.envelope.topic == *topic)
+        || row.envelope.key.as_ref().is_some_and(|key| revisit.keys.iter().any(|sought| key == sought))
 }
 
 #[async_trait]

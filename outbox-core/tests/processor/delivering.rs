@@ -66,7 +66,7 @@ async fn a_parked_key_waits_as_a_whole_and_comes_back_in_its_order() {
     store.commit((10..20).map(|number| event("poison", number)));
     until(async || store.dead().len() == 20 && store.pending_count() == 0).await;
     assert_eq!(store.dead().iter().filter(|letter| letter.state == DeadState::Dead).count(), 1);
-    let key = OrderKey { topic: "things".to_owned(), key: "poison".to_owned() };
+    let key = OrderKey::new("things", "poison");
     assert_eq!(store.parked_keys(None, 10).await.unwrap(), std::slice::from_ref(&key));
     assert_eq!(numbers(&received.messages(), "healthy"), (0..10).collect::<Vec<_>>());
 
@@ -161,7 +161,7 @@ async fn policies_of_event_types_and_topics_go_before_the_default() {
     let builder = Processor::builder(store.clone(), publisher).retry(RetryPolicy::never());
     let builder = builder.retry_topic("things", soon(4)).retry_event_type("thing.poisoned", twice);
     let processor = builder.spawn().unwrap();
-    let elsewhere = Envelope { topic: "elsewhere".to_owned(), ..event("key", 1) };
+    let elsewhere = Envelope { topic: "elsewhere".into(), ..event("key", 1) };
     store.commit([event("poison", 1), event("key", 1), elsewhere]);
     until(async || store.dead().len() == 3).await;
     let mut attempts: Vec<_> = store.dead().into_iter().map(|letter| letter.attempts).collect();

@@ -24,7 +24,7 @@ async fn a_throttled_topic_rests_as_long_as_it_was_asked() {
     store.commit((0..10).map(|n| event("key", n)));
     until(async || publisher.faults() == 1).await;
     let since = Instant::now();
-    store.commit((0..10).map(|n| Envelope { topic: "others".to_owned(), ..event("key", n) }));
+    store.commit((0..10).map(|n| Envelope { topic: "others".into(), ..event("key", n) }));
     let others = received.wait_for(10, DEADLINE).await.unwrap();
     assert!(others.iter().all(|message| message.envelope.topic == "others"));
     // By the clock of the test, which only moves on when everybody waits.

@@ -17,6 +17,7 @@ mod row;
 mod settle;
 mod sql;
 mod steady;
+mod text;
 
 use std::fmt;
 use std::pin::pin;

@@ -1,5 +1,6 @@
 //! From rows to events.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use sea_orm::{DbErr, QueryResult, TryGetable};
 use uuid::Uuid;
 
 use super::error::{broken, during};
+use super::text::together;
 
 /// What an event carries, in the order in which [`Cells::envelope`] reads it.
 const BODY: [&str; 12] = [
@@ -108,6 +110,16 @@ impl<'r> Cells<'r> {
         self.row.try_get_by_index(at)
     }
 
+    /// The same for text, which the driver's row need not copy. A column of another type is read too if it is UTF-8: to
+    /// look at the type costs as much as to read the cell.
+    fn get_text(&self, at: usize) -> Result<Option<Cow<'r, str>>, DbErr> {
+        #[cfg(feature = "postgres")]
+        if let Some(Ok(text)) = self.pg.map(|row| row.try_get_unchecked::<Option<&str>, _>(at)) {
+            return Ok(text.map(Cow::Borrowed));
+        }
+        Ok(self.row.try_get_by_index::<Option<String>>(at)?.map(Cow::Owned))
+    }
+
     pub(super) fn take<T: Cell>(&mut self) -> Result<T, StoreError> {
         let at = self.next;
         self.next += 1;
@@ -156,22 +168,29 @@ impl<'r> Cells<'r> {
 
     pub(super) fn envelope(&mut self) -> Result<Envelope, StoreError> {
         let id = self.take::<Uuid>()?;
-        let envelope = Envelope {
+        let (aggregate_type, aggregate_id) = (self.text("aggregate_type"), self.optional("aggregate_id"));
+        let aggregate_version = self.take()?;
+        let (event_type, event_version) = (self.text("event_type"), self.version()?);
+        let (topic, key) = (self.text("topic"), self.key());
+        let payload = self.payload()?;
+        let content_type = self.text("content_type");
+        let [aggregate_type, aggregate_id, event_type, topic, key, content_type] =
+            together([Some(aggregate_type), aggregate_id, Some(event_type), Some(topic), key, Some(content_type)]);
+        Ok(Envelope {
             id: EventId::from(id),
-            aggregate_type: self.text("aggregate_type"),
-            aggregate_id: self.optional("aggregate_id"),
-            aggregate_version: self.take()?,
-            event_type: self.text("event_type"),
-            event_version: self.version()?,
-            topic: self.text("topic"),
-            key: self.key(),
-            payload: self.payload()?,
-            content_type: self.text("content_type"),
+            aggregate_type: aggregate_type.unwrap_or_default(),
+            aggregate_id,
+            aggregate_version,
+            event_type: event_type.unwrap_or_default(),
+            event_version,
+            topic: topic.unwrap_or_default(),
+            key,
+            payload,
+            content_type: content_type.unwrap_or_default(),
             headers: self.headers(),
             created_at: time(self.take()?),
             delay: None,
-        };
-        Ok(envelope)
+        })
     }
 
     /// An event of this shard; `None` when the row has none, which a LEFT JOIN leaves.
@@ -205,28 +224,28 @@ impl<'r> Cells<'r> {
         }))
     }
 
-    pub(super) fn text(&mut self, column: &'static str) -> String {
+    pub(super) fn text(&mut self, column: &'static str) -> Cow<'r, str> {
         self.optional(column).unwrap_or_default()
     }
 
     /// None if it cannot be read: what stands for it could not be looked for, nor parked or requeued.
-    pub(super) fn key(&mut self) -> Option<String> {
+    pub(super) fn key(&mut self) -> Option<Cow<'r, str>> {
         let at = self.next;
         self.next += 1;
-        self.get(at).unwrap_or_else(|_| {
+        self.get_text(at).unwrap_or_else(|_| {
             self.is_unreadable("partition_key is not UTF-8 text".to_owned());
             None
         })
     }
 
     /// Text, of which SQLite takes any bytes.
-    fn optional(&mut self, column: &'static str) -> Option<String> {
+    fn optional(&mut self, column: &'static str) -> Option<Cow<'r, str>> {
         let at = self.next;
         self.next += 1;
-        self.get(at).unwrap_or_else(|_| {
+        self.get_text(at).unwrap_or_else(|_| {
             self.is_unreadable(format!("{column} is not UTF-8 text"));
             let bytes = self.get::<Option<Vec<u8>>>(at).unwrap_or_default();
-            bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned().into())
         })
     }
 
@@ -251,7 +270,7 @@ impl<'r> Cells<'r> {
         if self.binary {
             Ok(self.take::<Option<Vec<u8>>>()?.map(Bytes::from))
         } else {
-            Ok(self.optional("payload").map(Bytes::from))
+            Ok(self.optional("payload").map(|text| Bytes::from(text.into_owned())))
         }
     }
 

@@ -1,6 +1,6 @@
 //! A batch on its way into the pipeline.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -116,12 +116,12 @@ impl Feed {
     fn route(
         &mut self,
         producer: &Producer<Pipeline>,
-        topics: &mut HashMap<String, Vec<Standing>>,
+        topics: &mut BTreeMap<String, Vec<Standing>>,
         mut ticket: Ticket,
         now: Instant,
     ) -> Option<Turn> {
         let message = Arc::clone(&ticket.message);
-        let topic = &message.envelope.topic;
+        let topic = message.topic();
         let Some(known) = topics.get_mut(topic) else {
             // A message of this topic has just failed, perhaps one of this key: nothing may pass it.
             ticket.withheld();
@@ -134,7 +134,7 @@ impl Feed {
                 return None;
             }
             let partition = placement::partition(key.as_bytes(), known.len());
-            let held = !self.held.is_empty() && self.held.contains(&(topic.clone(), partition));
+            let held = !self.held.is_empty() && self.held.contains(&(topic.to_owned(), partition));
             let standing = &mut known[partition];
             before = Some((partition, *standing));
             ticket.partition = Some(partition);
@@ -145,7 +145,7 @@ impl Feed {
                 }
                 Standing::Proven { last_used } if now.duration_since(*last_used) < REMEMBERED => *last_used = now,
                 Standing::Probing => {
-                    self.held.insert((topic.clone(), partition));
+                    self.held.insert((topic.to_owned(), partition));
                     self.waiting.push_back(ticket);
                     return None;
                 }

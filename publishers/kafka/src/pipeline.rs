@@ -5,7 +5,7 @@
 //! takes *any* first sequence number, so what was in flight behind a refused *first* request would be written: hence
 //! the first keyed message of a partition, the probe, goes alone, and the others wait for its acknowledgement.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ pub(crate) struct Pipeline {
     inner: Weak<Inner>,
     gauge: Arc<Gauge>,
     /// Topics that are known to exist, with the standing of each partition.
-    pub(crate) topics: Mutex<HashMap<String, Vec<Standing>>>,
+    pub(crate) topics: Mutex<BTreeMap<String, Vec<Standing>>>,
     /// Topics that nobody could tell about, and when that was.
     unknown: Mutex<HashMap<String, Instant>>,
     failures: Mutex<Vec<Failure>>,

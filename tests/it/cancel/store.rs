@@ -211,7 +211,7 @@ pub(super) async fn requeue(world: &World, label: &str, n: usize) -> Done {
 pub(super) async fn requeue_key(world: &World, label: &str, n: usize) -> Done {
     let store = world.store();
     seed_dead(world, label, true).await;
-    let key = OrderKey { topic: "things".to_owned(), key: label.to_owned() };
+    let key = OrderKey::new("things", label);
     let answer = drop_at(n, store.requeue_key(&key)).await;
     world.at_rest().await;
     store.requeue_key(&key).await.unwrap();

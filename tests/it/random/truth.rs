@@ -50,7 +50,7 @@ impl Truth {
             let known = self.committed.get(&id);
             let Committed { step, place } = known.unwrap_or_else(|| panic!("nobody staged {id}: {message:?}"));
             let envelope = &message.envelope;
-            assert_eq!((envelope.topic.as_str(), envelope.key.as_deref()), (step.topic, Some(step.key.as_str())));
+            assert_eq!((&*envelope.topic, envelope.key.as_deref()), (step.topic, Some(step.key.as_str())));
             assert_eq!(envelope.payload.as_deref(), Some(step.payload().as_bytes()));
             if !first.insert(id) {
                 seen.repeats += 1;

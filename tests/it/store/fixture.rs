@@ -166,7 +166,7 @@ pub(super) struct Again<'e>(pub(super) &'e Envelope);
 
 impl OutboxEvent for Again<'_> {
     fn aggregate_type(&self) -> Cow<'_, str> {
-        self.0.aggregate_type.as_str().into()
+        (&*self.0.aggregate_type).into()
     }
 
     fn aggregate_id(&self) -> Option<Cow<'_, str>> {
@@ -178,7 +178,7 @@ impl OutboxEvent for Again<'_> {
     }
 
     fn event_type(&self) -> Cow<'_, str> {
-        self.0.event_type.as_str().into()
+        (&*self.0.event_type).into()
     }
 
     fn event_version(&self) -> u32 {
@@ -186,7 +186,7 @@ impl OutboxEvent for Again<'_> {
     }
 
     fn topic(&self) -> Cow<'_, str> {
-        self.0.topic.as_str().into()
+        (&*self.0.topic).into()
     }
 
     fn partition_key(&self) -> Option<Cow<'_, str>> {
@@ -198,7 +198,7 @@ impl OutboxEvent for Again<'_> {
     }
 
     fn encode(&self) -> Result<Encoded, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Encoded { payload: self.0.payload.clone(), content_type: self.0.content_type.clone() })
+        Ok(Encoded { payload: self.0.payload.clone(), content_type: self.0.content_type.to_string() })
     }
 }
 
@@ -211,15 +211,15 @@ pub(super) fn binary() -> Options {
 pub(super) fn event(key: &str, body: &str) -> Envelope {
     Envelope {
         id: EventId::new(),
-        aggregate_type: "thing".to_owned(),
-        aggregate_id: Some(key.to_owned()),
+        aggregate_type: "thing".into(),
+        aggregate_id: Some(key.into()),
         aggregate_version: None,
-        event_type: "thing.happened".to_owned(),
+        event_type: "thing.happened".into(),
         event_version: 1,
-        topic: "topic".to_owned(),
-        key: Some(key.to_owned()),
+        topic: "topic".into(),
+        key: Some(key.into()),
         payload: Some(body.to_owned().into()),
-        content_type: Encoded::JSON.to_owned(),
+        content_type: Encoded::JSON.into(),
         headers: Headers::new(),
         created_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         delay: None,

@@ -63,7 +63,7 @@ on_every_database! {
         let (shard, seq, id) = only(&owner, &outboxed.store).await;
         let fate = Fate::Dead { attempts: 1, error: "no".to_owned(), park: true };
         assert_eq!(owner.settle(&outboxed.store, shard, seq, id, fate).await, Settled::Done);
-        assert_eq!(operator.requeue_key(&OrderKey { topic: "topic".to_owned(), key: "a".to_owned() }).await.unwrap(), 1);
+        assert_eq!(operator.requeue_key(&OrderKey::new("topic", "a")).await.unwrap(), 1);
         // The owner is told to read the shard again from the start.
         let read = owner.read(&outboxed.store).await;
         let told: Vec<u16> =

@@ -89,7 +89,7 @@ async fn its_limit_does_not_stay_with_the_connection() {
     let operator = SeaOrmStore::new(only.clone(), outboxed.store.names().clone());
     operator.requeue(EventId::new()).await.unwrap_err();
     assert_eq!(limit().await, 77, "after one that was rolled back");
-    let key = OrderKey { topic: "things".to_owned(), key: "nobody".to_owned() };
+    let key = OrderKey::new("things", "nobody");
     assert_eq!(operator.requeue_key(&key).await.unwrap(), 0);
     assert_eq!(limit().await, 77, "after one that was committed");
 }

@@ -146,7 +146,7 @@ on_every_database! {
         let letters = store.dead_letters(None, 10).await.unwrap();
         assert_eq!(letters.len(), 2);
         change(&db, "dead", REPAIR, "b2").await;
-        let key = OrderKey { topic: "topic".to_owned(), key: "bad".to_owned() };
+        let key = OrderKey::new("topic", "bad");
         assert_eq!(store.requeue_key(&key).await.unwrap(), letters.len() as u64);
         received.wait_for(5, DEADLINE).await.unwrap();
         assert_eq!(bodies(&received, "bad"), ["b1", "b2", "b3"]);

@@ -205,7 +205,7 @@ impl Holds {
         let mut revisit = Revisit { from: pass.cursor, to, ..Revisit::default() };
         for key in &pass.keys {
             match key {
-                Key::Ordered(key) => revisit.keys.push(key.key().to_owned()),
+                Key::Ordered(key) => revisit.keys.push(key.key.to_string()),
                 Key::Loose(seq) => revisit.seqs.push(*seq),
             }
         }
@@ -375,12 +375,12 @@ fn concerns(held: &Destination, key: &Key, destination: &Destination) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::key::Ordered;
+    use crate::event::OrderKey;
 
     #[test]
     fn what_comes_to_light_behind_a_pass_keeps_later_events_of_its_key_back() {
         let (mut holds, now) = (Holds::default(), Instant::now());
-        let key = Key::Ordered(Ordered::new("things", "a"));
+        let key = Key::Ordered(OrderKey::new("things", "a"));
         let things = Destination::of("things");
         holds.hold_key(key.clone(), 10);
         holds.release_key(&key, now);

@@ -55,7 +55,7 @@ impl Lane {
         if self.has(now, &row.message) {
             return;
         }
-        let key = Key::of(&row.message);
+        let key = Key::of(&row.message.envelope, seq);
         let destination = topics.find(&row.message);
         if !row.parked {
             if !topics.flows(&destination) {
@@ -78,7 +78,7 @@ impl Lane {
             None => return false,
             Some(id) if *id == message.id() => drop(self.doubtful.remove(&seq)),
             Some(_) => {
-                let key = Key::of(message);
+                let key = Key::of(&message.envelope, seq);
                 let from = seq.min(self.drop_queue(&key));
                 self.holds.hold_key(key.clone(), from);
                 self.reused.insert(seq, (key, now));
@@ -92,7 +92,7 @@ impl Lane {
         if self.has(now, &row.message) {
             return;
         }
-        let key = Key::of(&row.message);
+        let key = Key::of(&row.message.envelope, seq);
         let destination = topics.find(&row.message);
         if !row.parked {
             if self.holds.covers_revisited(&key, &destination, seq) {

@@ -2,7 +2,6 @@
 
 use super::{Key, Lane, Stream};
 use crate::engine::hold::Remembered;
-use crate::engine::key::Ordered;
 use crate::event::Envelope;
 
 impl Lane {
@@ -21,7 +20,7 @@ impl Lane {
         if seq > self.mark && !left_out {
             return None; // the next read shows it
         }
-        let key = event.key.as_deref().map_or(Key::Loose(seq), |key| Key::Ordered(Ordered::new(&event.topic, key)));
+        let key = Key::of(event, seq);
         if tracked == Some(&event.id) {
             if self.streams.get(&key).is_some_and(|stream| stream.has(event.id)) {
                 return (self.is_ready(&key) && !ready(&key)).then_some("is queued, and its key has no turn");

@@ -103,7 +103,7 @@ impl PublisherFixture for Model {
     }
 
     fn spoil(&self, message: &mut Message) {
-        message.envelope.event_type = SPOILED.to_owned();
+        message.envelope.event_type = SPOILED.into();
     }
 
     async fn unreachable_topic(&self) -> String {

@@ -123,15 +123,15 @@ impl World {
         let id = self.facts.add(self.random.u64(..), fact);
         Envelope {
             id,
-            aggregate_type: "thing".to_owned(),
+            aggregate_type: "thing".into(),
             aggregate_id: None,
             aggregate_version: None,
-            event_type: "thing.happened".to_owned(),
+            event_type: "thing.happened".into(),
             event_version: 1,
-            topic: TOPICS[key % 2].to_owned(),
-            key: (key < ORDERED).then(|| format!("key-{key}")),
+            topic: TOPICS[key % 2].into(),
+            key: (key < ORDERED).then(|| format!("key-{key}").into()),
             payload: Some(Bytes::from_static(&PAYLOAD[..self.random.usize(0..2_000)])),
-            content_type: "application/json".to_owned(),
+            content_type: "application/json".into(),
             headers: Headers::new(),
             created_at: SystemTime::UNIX_EPOCH,
             delay,
@@ -205,5 +205,5 @@ impl World {
 
 /// The order key of events of a key.
 pub(super) fn order_key(key: usize) -> OrderKey {
-    OrderKey { topic: TOPICS[key % 2].to_owned(), key: format!("key-{key}") }
+    OrderKey::new(TOPICS[key % 2], format!("key-{key}"))
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use bytestring::ByteString;
 use serde_json::Value;
 
 use super::diff;
@@ -68,7 +69,7 @@ impl<T: fmt::Debug> Shown for Option<T> {
     }
 }
 
-impl Shown for String {
+impl Shown for ByteString {
     fn shown(&self) -> String {
         format!("{self:?}")
     }

@@ -128,7 +128,7 @@ impl Inner {
         let id = EventId::from(cells.take::<Uuid>()?);
         let (topic, key) = (cells.key(), cells.key());
         // What cannot be read is no key, by which its events could be found.
-        let key = topic.zip(key).map(|(topic, key)| OrderKey { topic, key });
+        let key = topic.zip(key).map(|(topic, key)| OrderKey::new(&*topic, &*key));
         Ok(Some((id, key)))
     }
 
@@ -141,7 +141,7 @@ impl Inner {
         let mut condition = "1 = 1";
         if let Some(OrderKey { topic, key }) = after {
             condition = "topic >= ? AND (topic > ? OR partition_key > ?)";
-            values.extend([Value::from(topic.clone()), topic.clone().into(), key.clone().into()]);
+            values.extend([&**topic, &**topic, &**key].map(Value::from));
         }
         let text = format!(
             "SELECT topic, partition_key FROM {} WHERE {condition} ORDER BY topic, partition_key LIMIT ?",
@@ -151,7 +151,7 @@ impl Inner {
         let rows = query(&self.db, self.sql.statement(&text, values), DOING).await?;
         let key = |row| {
             let mut cells = Cells::new(row, false, DOING);
-            Ok(OrderKey { topic: cells.take()?, key: cells.take()? })
+            Ok(OrderKey::new(cells.take::<String>()?, cells.take::<String>()?))
         };
         rows.iter().map(key).collect()
     }
@@ -187,7 +187,7 @@ fn letter(row: &QueryResult, binary: bool) -> Result<DeadLetter, StoreError> {
         attempts: cells.count()?,
         rejections: cells.rejections(),
         died_at: time(cells.take()?),
-        reason: cells.text("reason"),
+        reason: cells.text("reason").into_owned(),
         envelope: cells.envelope()?,
     })
 }

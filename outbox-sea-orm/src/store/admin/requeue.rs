@@ -55,7 +55,7 @@ impl Inner {
     }
 
     async fn requeue_key_in(&self, txn: &DatabaseTransaction, key: &OrderKey) -> Result<u64, StoreError> {
-        let of_key = || [Value::from(key.topic.clone()), key.key.clone().into()];
+        let of_key = || [&*key.topic, &*key.key].map(Value::from);
         let shard = number(Shard::of_key(&key.key, self.shards(txn).await?));
         self.lock_shard(txn, shard, REQUEUEING).await?;
         let text = format!("DELETE FROM {} WHERE topic = ? AND partition_key = ?", self.sql.parked);
@@ -185,13 +185,13 @@ impl Inner {
         let Some(row) = rows.first() else { return Ok(None) };
         let mut cells = Cells::new(row, false, doing);
         let (shard, topic) = (cells.take()?, cells.text("topic"));
-        let key = cells.key().map(|key| OrderKey { topic, key });
+        let key = cells.key().map(|key| OrderKey::new(&*topic, &*key));
         Ok(Some(Place { shard, key }))
     }
 
     async fn is_parked(&self, conn: &impl ConnectionTrait, key: &OrderKey) -> Result<bool, StoreError> {
         let text = format!("SELECT k.shard FROM {} k WHERE k.topic = ? AND k.partition_key = ?", self.sql.parked);
-        let values = [Value::from(key.topic.clone()), key.key.clone().into()];
+        let values = [&*key.topic, &*key.key].map(Value::from);
         let rows = query(conn, self.sql.statement(&text, values), REQUEUEING).await?;
         Ok(!rows.is_empty())
     }

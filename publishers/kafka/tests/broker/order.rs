@@ -85,7 +85,7 @@ async fn after_one_round_the_log_is_a_prefix_of_every_key() {
     let publisher = KafkaPublisher::builder(&brokers).set("batch.num.messages", "5").build().unwrap();
     let messages = dense(&topic, 400, &[100]);
     let keys: BTreeMap<i64, String> =
-        messages.iter().map(|message| (message.seq, message.envelope.key.clone().unwrap())).collect();
+        messages.iter().map(|message| (message.seq, message.key().unwrap().to_owned())).collect();
     let recorder = Recorder::new();
     publisher.publish(recorder.deliveries(messages)).await;
     let reports = recorder.all(400, SOON).await;

@@ -17,7 +17,7 @@ async fn a_record_carries_every_field_of_the_contract() {
     create_topic(&brokers, &topic, 3, &[]).await;
     let publisher = KafkaPublisher::connect(&brokers).unwrap();
     let mut sent = message(&topic, Some("k-ü"), 42, "{\"total\":1}");
-    sent.envelope.aggregate_id = Some("o-7".to_owned());
+    sent.envelope.aggregate_id = Some("o-7".into());
     sent.envelope.aggregate_version = Some(9);
     sent.envelope.event_version = 3;
     sent.envelope.headers.set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();

@@ -97,7 +97,7 @@ impl PublisherFixture for Broken {
     }
 
     fn spoil(&self, message: &mut Message) {
-        message.envelope.event_type = "spoiled".to_owned();
+        message.envelope.event_type = "spoiled".into();
     }
 
     async fn unreachable_topic(&self) -> String {

@@ -63,12 +63,12 @@ pub async fn every_column_comes_back_as_it_was_written(fixture: &dyn Fixture) {
         headers.set(name, value).expect("a header");
     }
     let full = Envelope {
-        aggregate_type: "Bestellung ß".to_owned(),
-        aggregate_id: Some("ключ 1 ".to_owned()),
+        aggregate_type: "Bestellung ß".into(),
+        aggregate_id: Some("ключ 1 ".into()),
         aggregate_version: Some(i64::MAX),
-        event_type: "bestellung.aufgegeben".to_owned(),
+        event_type: "bestellung.aufgegeben".into(),
         event_version: 7,
-        content_type: "application/json; charset=utf-8".to_owned(),
+        content_type: "application/json; charset=utf-8".into(),
         headers,
         created_at: std::time::SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_999_999),
         ..event(Some("ключ 😀 "), "{\"text\": \"日本語 \\u0000 \\\\ '\"}")

@@ -65,7 +65,7 @@ pub async fn a_revisit_finds_what_was_passed_over(fixture: &dyn Fixture) {
         .map(|n| format!("b{n}"))
         .find(|key| Shard::of_key(key, SHARDS) == shard)
         .expect("a key of the same shard");
-    let elsewhere = Envelope { topic: "elsewhere".to_owned(), ..event(Some(&sibling), "3") };
+    let elsewhere = Envelope { topic: "elsewhere".into(), ..event(Some(&sibling), "3") };
     let events = [event(Some("a"), "1"), event(Some(&sibling), "2"), elsewhere, event(Some("a"), "4")];
     commit(fixture, events).await;
     let one = Processor::alone(fixture).await;

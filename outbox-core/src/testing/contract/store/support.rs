@@ -125,15 +125,15 @@ impl<'f> Processor<'f> {
 pub(super) fn event(key: Option<&str>, body: &str) -> Envelope {
     Envelope {
         id: EventId::new(),
-        aggregate_type: "thing".to_owned(),
-        aggregate_id: key.map(str::to_owned),
+        aggregate_type: "thing".into(),
+        aggregate_id: key.map(Into::into),
         aggregate_version: None,
-        event_type: "thing.happened".to_owned(),
+        event_type: "thing.happened".into(),
         event_version: 1,
-        topic: TOPIC.to_owned(),
-        key: key.map(str::to_owned),
+        topic: TOPIC.into(),
+        key: key.map(Into::into),
         payload: Some(Bytes::from(body.to_owned())),
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         headers: Headers::new(),
         created_at: std::time::SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
         delay: None,
@@ -141,7 +141,7 @@ pub(super) fn event(key: Option<&str>, body: &str) -> Envelope {
 }
 
 pub(super) fn order_key(key: &str) -> OrderKey {
-    OrderKey { topic: TOPIC.to_owned(), key: key.to_owned() }
+    OrderKey::new(TOPIC, key)
 }
 
 pub(super) fn bodies(rows: &[Row]) -> Vec<String> {
