@@ -33,7 +33,8 @@ impl fmt::Debug for OrderKey {
 
 /// An event, checked and encoded: what a row of the outbox holds and a message carries.
 ///
-/// Its text is shared: copies of it are cheap, and an event that was read has all of it in one piece of memory.
+/// Its text is shared: copies are cheap, and keep the piece of memory in which all text of an event that was read is,
+/// but for its payload and headers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// The dedupe id.

@@ -110,11 +110,10 @@ impl<'r> Cells<'r> {
         self.row.try_get_by_index(at)
     }
 
-    /// The same for text, which the driver's row need not copy. A column of another type is read too if it is UTF-8: to
-    /// look at the type costs as much as to read the cell.
+    /// The same for text, which the driver's row need not copy.
     fn get_text(&self, at: usize) -> Result<Option<Cow<'r, str>>, DbErr> {
         #[cfg(feature = "postgres")]
-        if let Some(Ok(text)) = self.pg.map(|row| row.try_get_unchecked::<Option<&str>, _>(at)) {
+        if let Some(Ok(text)) = self.pg.map(|row| row.try_get::<Option<&str>, _>(at)) {
             return Ok(text.map(Cow::Borrowed));
         }
         Ok(self.row.try_get_by_index::<Option<String>>(at)?.map(Cow::Owned))

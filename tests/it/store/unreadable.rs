@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outbox_core::event::{EventId, OrderKey};
 use outbox_core::store::{Admin, DeadState};
+use outbox_core::testing::contract::store::Fixture;
 use outbox_core::testing::{Fault, FaultyPublisher};
 use outbox_core::{MemoryPublisher, Message, OnDeath, ProcessorHandle, RetryPolicy};
 use outbox_sea_orm::Outbox;
@@ -11,7 +12,8 @@ use outbox_sea_orm::migration::Migrator;
 use outbox_tests::{Kind, Role, TestDatabase, eventually, on_every_database};
 use sea_orm::ConnectionTrait;
 
-use super::fixture::{Again, event};
+use super::fixture::{Again, Outboxed, event};
+use super::owner::{LONG, Owner};
 use crate::delivery::operator;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -130,6 +132,20 @@ on_every_database! {
             }
             processor.shutdown().await.unwrap();
         }
+    }
+
+    /// The bytes of a number can be those of a text.
+    async fn a_column_of_another_type_is_not_taken_for_text(db: TestDatabase) {
+        if db.kind() != Kind::Postgres {
+            return; // to other databases a number is a text
+        }
+        let outboxed = Outboxed::new(db).await;
+        outboxed.begin(vec![event("42", "1")]).await.commit().await;
+        let alter = "ALTER TABLE {event} ALTER aggregate_id TYPE bigint USING aggregate_id::bigint";
+        outboxed.execute(outboxed.db.connection(), alter).await;
+        let read = Owner::of(&outboxed.store, LONG).await.read(&outboxed.store).await;
+        let problems: Vec<_> = read.lanes.iter().flat_map(|lane| &lane.rows).map(|row| row.unreadable.as_deref()).collect();
+        assert_eq!(problems, [Some("aggregate_id is not UTF-8 text")]);
     }
 
     async fn or_its_key_parks_by_policy(db: TestDatabase) {
