@@ -2,8 +2,7 @@
 //!
 //! What is known about a queue is always out of date: with a plan for the table as it was, a few events could cost a search of
 //! all, and a large backlog the compilation of a program for every read. So the plans of reads and settles do not depend on
-//! what the database believes about the tables, nor on the values of a statement: to plan for thousands of these takes
-//! longer than to find the rows. And the server ends a transaction of which it hears nothing any more:
+//! what the database believes about the tables. And the server ends a transaction of which it hears nothing any more:
 //! where a connection falls silent in the middle, nobody else may be kept waiting by its locks for as long as the
 //! operating system keeps the connection.
 
@@ -43,8 +42,7 @@ impl Work {
                 format!("CASE WHEN current_setting('synchronous_commit') = 'off' THEN {on} END")
             }
         };
-        let mut plans = vec![set("plan_cache_mode", "force_generic_plan")];
-        plans.extend(["jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin"].map(|name| set(name, "off")));
+        let plans = ["jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin"].map(|name| set(name, "off"));
         let patience = set("idle_in_transaction_session_timeout", "10s");
         format!(
             "(SELECT concat_ws(' ', current_setting('transaction_isolation'), {}, {patience}, {rest}))",
