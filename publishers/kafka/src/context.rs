@@ -12,6 +12,7 @@ use rdkafka::producer::ProducerContext;
 
 use crate::error::code_of;
 use crate::redact::Secrets;
+use crate::rest::Rest;
 use crate::sync::lock;
 use crate::ticket::{Load, Ticket};
 
@@ -67,6 +68,8 @@ pub(crate) struct Context<R> {
     pub(crate) notes: Arc<Notes>,
     /// Messages that librdkafka has and has not reported. Its own count takes log lines for messages.
     pub(crate) held: AtomicUsize,
+    /// Of the thread that polls while it holds none.
+    pub(crate) rest: Arc<Rest>,
     /// Set when the brokers turn out to belong to another cluster than before. librdkafka tells by its log alone.
     pub(crate) other_cluster: Arc<AtomicBool>,
 }

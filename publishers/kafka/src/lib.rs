@@ -103,6 +103,7 @@ mod placement;
 mod publisher;
 mod record;
 mod redact;
+mod rest;
 mod rules;
 mod session;
 mod settings;

@@ -16,6 +16,7 @@ use crate::config_error::ConfigError;
 use crate::context::{Context, Notes, Reporter};
 use crate::error::code_of;
 use crate::record;
+use crate::rest::Rest;
 use crate::sync::lock;
 use crate::ticket::{Batch, Load, Ticket};
 
@@ -77,7 +78,11 @@ impl<L: Lane> Gate<L> {
 
     /// The producer, for calls that block. Holding it delays the end of the session, so don't keep it.
     pub(crate) fn producer(&self) -> Option<Arc<Producer<L>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let producer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(producer) = &producer {
+            producer.context().rest.wake();
+        }
+        producer
     }
 
     fn set(&self, producer: Option<Arc<Producer<L>>>) {
@@ -88,6 +93,7 @@ impl<L: Lane> Gate<L> {
 pub(crate) struct Session<L: Lane> {
     pub(crate) lane: Arc<L>,
     stop: Mutex<Option<Ending>>,
+    rest: Arc<Rest>,
     other_cluster: Arc<AtomicBool>,
     batches: Mutex<VecDeque<Arc<Batch>>>,
     delivery_timeout: Duration,
@@ -103,10 +109,12 @@ impl<L: Lane> Session<L> {
     ) -> Result<Arc<Self>, ConfigError> {
         let lane = Arc::new(lane);
         let other_cluster = Arc::new(AtomicBool::new(false));
+        let rest = Arc::new(Rest::default());
         let context = Context {
             reporter: Arc::clone(&lane),
             notes: Arc::clone(notes),
             held: AtomicUsize::new(0),
+            rest: Arc::clone(&rest),
             other_cluster: Arc::clone(&other_cluster),
         };
         let producer: Producer<L> = config
@@ -116,6 +124,7 @@ impl<L: Lane> Session<L> {
         let session = Arc::new(Self {
             lane,
             stop: Mutex::new(None),
+            rest,
             other_cluster,
             batches: Mutex::new(VecDeque::new()),
             delivery_timeout,
@@ -137,6 +146,7 @@ impl<L: Lane> Session<L> {
     /// Asks the session to end. Reports follow from its thread.
     pub(crate) fn stop(&self, ending: Ending) {
         lock(&self.stop).get_or_insert(ending);
+        self.rest.wake();
     }
 
     /// Remembers a batch, to notice when it stays without an outcome.
@@ -159,12 +169,19 @@ impl<L: Lane> Session<L> {
         drop_when_alone(producer);
     }
 
-    fn serve(&self, producer: &Producer<L>) -> Ending {
+    fn serve(&self, producer: &Arc<Producer<L>>) -> Ending {
         const SLICE: Duration = Duration::from_millis(20);
         const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+        /// Log lines and errors wait so long while nobody waits for anything.
+        const LONGEST_REST: Duration = Duration::from_secs(1);
+        const GLANCE: Duration = Duration::from_millis(2);
+        /// The gate's, and this thread's; more while somebody asks the brokers something.
+        const OWNERS: usize = 2;
+        let busy = || held(producer) > 0 || Arc::strong_count(producer) > OWNERS;
         let mut looked = Instant::now();
         loop {
-            producer.poll(SLICE);
+            self.rest.rest(LONGEST_REST, || busy() || lock(&self.stop).is_some());
+            producer.poll(if busy() { SLICE } else { GLANCE });
             if let Some((_, text)) = producer.client().fatal_error() {
                 return Ending::Fatal(producer.context().notes.hide(&text));
             }
@@ -193,7 +210,7 @@ impl<L: Lane> Session<L> {
 
 /// How many messages librdkafka has not reported.
 fn held<L: Lane>(producer: &Producer<L>) -> usize {
-    producer.context().held.load(Ordering::Acquire)
+    producer.context().held.load(Ordering::SeqCst)
 }
 
 /// Collects the report of every message that librdkafka still holds.
@@ -245,8 +262,10 @@ pub(crate) fn send<L: Lane>(producer: &Producer<L>, mut ticket: Ticket) -> Resul
         .headers(record::owned_headers(&message));
     record.key = envelope.key.as_deref();
     record.payload = envelope.payload.as_deref();
-    let held = &producer.context().held;
-    held.fetch_add(1, Ordering::AcqRel);
+    let Context { held, rest, .. } = &**producer.context();
+    if held.fetch_add(1, Ordering::SeqCst) == 0 {
+        rest.wake();
+    }
     producer.send(record).map_err(|(error, record)| {
         held.fetch_sub(1, Ordering::AcqRel);
         let mut ticket = Ticket(record.delivery_opaque);
