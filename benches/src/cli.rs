@@ -32,6 +32,7 @@ Usage: cargo run --release -p outbox-sea-orm-benches -- <name>.. [options]
       --events <number>                    how many, where that is not what is measured
       --repeats <number>                   default: 5
       --seconds <number>                   how long, where a time is measured
+      --rate <number>                      `latency`: at so many transactions a second alone
       --json <file>                        write the results there too
       --quick                              small and short: shows that it works, and judges no speed
 
@@ -58,6 +59,7 @@ pub(crate) struct Run {
     pub(crate) events: Option<usize>,
     pub(crate) repeats: Option<usize>,
     pub(crate) seconds: Option<u64>,
+    pub(crate) rate: Option<u64>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) quick: bool,
 }
@@ -73,6 +75,7 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
         events: None,
         repeats: None,
         seconds: None,
+        rate: None,
         json: None,
         quick: false,
     };
@@ -89,6 +92,7 @@ fn parse_from(mut parser: Parser) -> anyhow::Result<Task> {
             Arg::Long("seconds") => {
                 run.seconds = Some(u64::try_from(positive("--seconds", parser.value()?.parse()?)?)?);
             }
+            Arg::Long("rate") => run.rate = Some(u64::try_from(positive("--rate", parser.value()?.parse()?)?)?),
             Arg::Long("json") => run.json = Some(parser.value()?.into()),
             Arg::Long("quick") => run.quick = true,
             Arg::Value(name) if name == "help" => return Ok(Task::Help),

@@ -45,10 +45,14 @@ struct Measured {
 }
 
 pub(super) async fn run(bench: &Bench) -> anyhow::Result<Vec<Case>> {
-    let rates: &[u64] = if bench.run.quick { &[200] } else { &[1_000, 200, 3_000] };
+    let rates = match bench.run.rate {
+        Some(rate) => vec![rate],
+        None if bench.run.quick => vec![200],
+        None => vec![1_000, 200, 3_000],
+    };
     let repeats = bench.run.repeats.unwrap_or(if bench.run.quick { 1 } else { 3 });
     let mut cases = Vec::new();
-    for &rate in rates {
+    for rate in rates {
         let mut measured: [Measured; 3] = Default::default();
         for repeat in 0..repeats {
             for n in 0..3 {
