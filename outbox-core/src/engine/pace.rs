@@ -3,8 +3,10 @@ use std::time::{Duration, Instant};
 /// How long after activity each polling interval holds.
 const BUSY_FOR: Duration = Duration::from_secs(2);
 const CALM_FOR: Duration = Duration::from_secs(20);
-/// How soon to look again after a hint at the earliest.
+/// How soon to look again after a hint, or after something was found, at the earliest.
 const AGAIN: Duration = Duration::from_millis(10);
+/// The same, in times of what a look takes: no more than a fifth of the time is spent looking.
+const REST: u32 = 4;
 /// Waits after failures of the database.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -32,12 +34,21 @@ pub(super) struct Pace {
     active: Instant,
     hinted: Option<Instant>,
     looked: Option<Instant>,
+    /// How long the last look took.
+    look: Duration,
     failing: [Failing; 4],
 }
 
 impl Pace {
     pub(super) fn new(now: Instant, intervals: [Duration; 3]) -> Self {
-        Self { intervals, active: now, hinted: None, looked: None, failing: [Failing::default(); 4] }
+        Self {
+            intervals,
+            active: now,
+            hinted: None,
+            looked: None,
+            look: Duration::ZERO,
+            failing: [Failing::default(); 4],
+        }
     }
 
     /// Something happened that makes more likely.
@@ -52,9 +63,19 @@ impl Pace {
         self.hinted = Some(now);
     }
 
+    /// There was something new. Where nobody tells of commits, that is the best hint at more.
+    pub(super) fn found(&mut self, now: Instant) {
+        self.hinted(now);
+    }
+
     /// A look begins.
     pub(super) fn looked(&mut self, now: Instant) {
         self.looked = Some(now);
+    }
+
+    /// A look has ended.
+    pub(super) fn took(&mut self, look: Duration) {
+        self.look = look;
     }
 
     /// When the next look without a reason is due.
@@ -69,7 +90,8 @@ impl Pace {
         } else {
             idle
         };
-        let again = self.hinted.map(|hinted| looked.saturating_duration_since(hinted).max(AGAIN));
+        let least = AGAIN.max(self.look * REST);
+        let again = self.hinted.map(|hinted| looked.saturating_duration_since(hinted).max(least));
         Some(looked + again.map_or(interval, |again| again.min(interval)))
     }
 

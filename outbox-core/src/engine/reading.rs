@@ -22,6 +22,7 @@ pub(super) struct Reading {
     /// Shards that are still to be looked into for the last such reason, where there is no room for all at a time.
     left: usize,
     under_way: bool,
+    began: Option<Instant>,
     /// For which lanes it reads: a shard can be lost and won again before the answer comes.
     asked: Vec<u64>,
     /// Settled while the read was under way: it may still show them.
@@ -118,6 +119,7 @@ impl Engine {
         }
         self.reading.asked = asked.iter().filter_map(|shard| Some(self.lanes.get(shard)?.serial)).collect();
         self.reading.under_way = true;
+        self.reading.began = Some(now);
         if std::mem::take(&mut self.reading.wanted) || self.look_is_due(now) {
             self.reading.left = all;
         }
@@ -202,6 +204,8 @@ impl Engine {
         match answer {
             Ok(reply) => {
                 self.pace.works(Call::Read);
+                let began = self.reading.began.unwrap_or(now);
+                self.pace.took(now.saturating_duration_since(began));
                 self.take_in(now, reply);
             }
             Err(error) => {
@@ -250,7 +254,7 @@ impl Engine {
         self.reading.weight = bytes.checked_div(events).or(self.reading.weight);
         // What was held says nothing about what is to come.
         if new {
-            self.pace.active(now);
+            self.pace.found(now);
         }
     }
 
@@ -290,7 +294,7 @@ impl Engine {
             Ok(next) => {
                 self.pace.works(Call::Promote);
                 self.reading.promoted = next != Some(Duration::ZERO);
-                let poll = self.pace.next_look().unwrap_or(now).max(now);
+                let poll = self.pace.next_look().max(self.reading.promote_not_before).unwrap_or(now).max(now);
                 let due = next.and_then(|wait| now.checked_add(wait));
                 self.reading.wanted = true;
                 self.reading.promote_at = Some(due.map_or(poll, |due| due.min(poll)));

@@ -79,7 +79,8 @@ impl ProcessorBuilder {
     }
 
     /// How often to look for events nobody announced: shortly after activity, in calm, and when idle.
-    /// Each 1 ms to 1 h and none shorter than the one before. Default 0.1 s, 1 s, 5 s.
+    /// Each 1 ms to 1 h and none shorter than the one before. Default 0.1 s, 1 s, 5 s. After a look that found something
+    /// the next one follows sooner: in 10 ms or four times what the look took, and then each time in twice as long.
     pub fn poll_intervals(self, busy: Duration, calm: Duration, idle: Duration) -> Self {
         self.set(&[POLL_BUSY, POLL_CALM, POLL_IDLE], |config| config.poll = [busy, calm, idle])
     }

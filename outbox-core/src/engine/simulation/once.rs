@@ -38,10 +38,14 @@ struct Waits {
 }
 
 impl World {
-    /// What is due, and behind nothing that is not. What was `tried` lately is not.
+    /// What is due, and behind nothing that is not. What was `tried` lately is not. A key that waits after a rejection
+    /// waits as a whole, also for what was committed later with a lower number.
     fn ready(&self, tried: impl Fn(&Waits) -> bool) -> Vec<Waits> {
-        let (mut ready, mut blocked) = (Vec::new(), HashSet::new());
-        for event in at_once(self.store.pending(0, u32::MAX)).unwrap() {
+        let pending = at_once(self.store.pending(0, u32::MAX)).unwrap();
+        let waits = pending.iter().filter(|event| !event.retry_in.unwrap_or_default().is_zero());
+        let mut blocked: HashSet<_> = waits.filter_map(|event| event.envelope.order_key()).collect();
+        let mut ready = Vec::new();
+        for event in pending {
             let due = event.retry_in.unwrap_or_default().is_zero();
             let waits = Waits { event: event.envelope, shard: event.shard, attempts: event.attempts };
             let key = waits.event.order_key();

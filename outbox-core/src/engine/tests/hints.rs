@@ -56,3 +56,50 @@ fn looking_again_ends() {
     let reads = rig.nodes[node].reads.len() - reads;
     assert!(reads <= 2 * 20, "{reads} reads for one hint");
 }
+
+#[test]
+fn where_events_keep_coming_untold_the_next_one_waits_no_longer_than_they_are_apart() {
+    for apart in [2, 10, 15, 50, 90].map(Duration::from_millis) {
+        let mut rig = Rig::new(1);
+        let node = rig.start(config());
+        rig.pass(Duration::from_secs(1));
+        let reads = rig.nodes[node].reads.len();
+        for n in 0..20 {
+            rig.store.commit([event("things", "a")]);
+            let committed = rig.now;
+            while rig.nodes[node].with_publisher.is_empty() {
+                rig.pass(Duration::from_millis(1));
+            }
+            let waited = rig.now - committed;
+            assert!(n == 0 || waited <= apart + Duration::from_millis(10), "{apart:?} apart, one waits {waited:?}");
+            rig.report(node, |_| true, || Outcome::Delivered);
+            rig.pass(apart.saturating_sub(waited));
+        }
+        let looks = rig.nodes[node].reads.len() - reads;
+        assert!(looks <= 20 * 6, "{apart:?} apart, {looks} looks for 20 events");
+    }
+}
+
+#[test]
+fn looks_that_take_long_are_rarer() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.pass(Duration::from_secs(1));
+    rig.nodes[node].late_reads = Some(Vec::new());
+    let began = rig.now;
+    for _ in 0..40 {
+        rig.store.commit([event("things", "a")]);
+        while rig.nodes[node].late_reads.as_ref().is_some_and(Vec::is_empty) {
+            rig.pass(Duration::from_millis(1));
+        }
+        // By then there is another one, which the answer does not show.
+        rig.pass(Duration::from_millis(8));
+        for answer in rig.nodes[node].late_reads.replace(Vec::new()).unwrap_or_default() {
+            rig.handle(node, answer);
+        }
+        rig.report(node, |_| true, || Outcome::Delivered);
+    }
+    // One in 32 ms, and every 100 ms one more, after the scheduled events.
+    let took = rig.now - began;
+    assert!(took > Duration::from_millis(900), "{took:?} for 40 looks of 8 ms, while nothing else is to be done");
+}
