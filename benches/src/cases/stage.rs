@@ -58,6 +58,7 @@ async fn rates(bench: &Bench, events: u64) -> anyhow::Result<[Measured; 3]> {
     let pool = bench.database.connect(u32::try_from(WRITERS)?).await?;
     let mut measured: [Measured; 3] = Default::default();
     slice(bench, &pool, Way::Staged, events, Duration::from_millis(500)).await?;
+    bench.database.clear().await?;
     let length = Duration::from_secs(bench.seconds(5, 1));
     for repeat in 0..bench.repeats() {
         let mut note = format!("{events} events:");

@@ -1,5 +1,7 @@
 //! What no program may do to the outbox's tables, and a benchmark must.
 
+use std::time::{Duration, SystemTime};
+
 use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 
 use super::BenchDatabase;
@@ -7,8 +9,10 @@ use super::BenchDatabase;
 const COLUMNS: &str = "shard, id, aggregate_type, aggregate_id, aggregate_version, event_type, event_version, topic, \
      partition_key, payload, content_type, headers, created_at";
 
-/// A time that does not come while a benchmark runs, in microseconds since 1970.
-const FAR: &str = "32503680000000000";
+/// How often what waits has been rejected, and how long it waits: as long as the default policy has it wait, nearly, or a
+/// processor would take it for the trace of a clock that went back.
+const REJECTED: u32 = 9;
+const WAITS: Duration = Duration::from_secs(58);
 
 impl BenchDatabase {
     /// Takes all pending events away, to be put back at once later.
@@ -31,9 +35,11 @@ impl BenchDatabase {
     /// parked.
     pub(crate) async fn block(&self, by_retry: bool, by_parking: bool) -> Result<(), DbErr> {
         if by_retry {
+            let until = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + WAITS;
             let text = format!(
-                "UPDATE outbox_event SET attempts = 1, next_attempt_at = {FAR} WHERE seq IN \
-                 (SELECT first FROM (SELECT MIN(seq) AS first FROM outbox_event GROUP BY topic, partition_key) firsts)"
+                "UPDATE outbox_event SET attempts = {REJECTED}, next_attempt_at = {} WHERE seq IN \
+                 (SELECT first FROM (SELECT MIN(seq) AS first FROM outbox_event GROUP BY topic, partition_key) firsts)",
+                until.as_micros()
             );
             self.connection.execute_unprepared(&text).await?;
         }
