@@ -104,13 +104,18 @@ impl Engine {
         asked.truncate(few);
         self.reading.next_shard = asked.last().map_or(Shard::new(0), |shard| Shard::new(shard.number() + 1));
         let hungry = asked.iter().filter(|shard| self.lanes.get(shard).is_some_and(|lane| lane.hungry)).count();
-        let small = (room / (4 * asked.len())).max(LEAST);
-        let large = (room * 3 / 4).checked_div(hungry).unwrap_or(small).max(LEAST);
-        let bytes = room_bytes / asked.len();
+        // Where nothing is known to be, a quarter of the room is enough to find out.
+        let shares = |room: usize| {
+            let small = room / (4 * asked.len());
+            (small, (room * 3 / 4).checked_div(hungry).unwrap_or(small))
+        };
+        let (small, large) = shares(room);
+        let (small_bytes, large_bytes) = shares(room_bytes);
         let mut requests = Vec::with_capacity(asked.len());
         for shard in &asked {
             let Some(lane) = self.lanes.get_mut(shard) else { continue };
-            let share = if lane.hungry { large } else { small };
+            let (share, bytes) = if lane.hungry { (large, large_bytes) } else { (small, small_bytes) };
+            let share = share.max(LEAST);
             // Where no more can be remembered nothing new is read, unless that lets something be forgotten; what is
             // held can still go.
             let share = u32::try_from(share).unwrap_or(u32::MAX);

@@ -39,3 +39,23 @@ fn reads_do_not_grow_while_what_they_brought_waits_for_the_publisher() {
     let sizes: Vec<u32> = rig.nodes[node].reads.iter().map(asked).collect();
     assert!(sizes.len() > 5 && sizes.iter().all(|size| *size <= 1_000), "{sizes:?}");
 }
+
+#[test]
+fn a_shard_that_alone_has_events_gets_the_room_in_bytes_too() {
+    const EVENTS: usize = 5_000;
+    let mut rig = Rig::new(64);
+    rig.store.commit((0..EVENTS).map(|_| event("things", "the only one")));
+    let config = EngineConfig { batch_size: 8_000, window: 100_000, ..config() };
+    let all = config.window_bytes / 4;
+    let node = rig.start(config);
+    let mut delivered_so_far = 0;
+    while delivered_so_far < EVENTS {
+        delivered_so_far += rig.report(node, |_| true, delivered);
+        rig.pass(Duration::from_millis(1));
+    }
+    let largest = |read: &ReadRequest| read.lanes.iter().map(|lane| (lane.limit, lane.bytes)).max();
+    let reads: Vec<(u32, usize)> = rig.nodes[node].reads.iter().filter_map(largest).collect();
+    assert!(reads.iter().any(|(limit, bytes)| *limit > 500 && *bytes > all / 2), "{reads:?}");
+    let together = |read: &ReadRequest| read.lanes.iter().map(|lane| lane.bytes).sum::<usize>();
+    assert!(rig.nodes[node].reads.iter().all(|read| together(read) <= all), "more than there is room for");
+}
