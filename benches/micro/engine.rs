@@ -64,7 +64,10 @@ impl Table {
         let event = match effect {
             Effect::Lease(_) => {
                 let held = (0..SHARDS).map(|shard| Lease { shard: Shard::new(shard), epoch: 1 }).collect();
-                Event::Leased { asked, answer: Ok(LeaseReply { held, fair_share: usize::from(SHARDS) }) }
+                Event::Leased {
+                    asked,
+                    answer: Ok(LeaseReply { held, fair_share: usize::from(SHARDS), next_free: None }),
+                }
             }
             Effect::Read(request) => Event::Read(Ok(self.read(&request))),
             Effect::Settle(SettleRequest { lanes, .. }) => {

@@ -8,6 +8,10 @@ use crate::store::{Lease, LeaseReply, LeaseRequest, StoreError};
 /// How soon to look for free shards again while there are fewer than the fair share.
 const EAGER: Duration = Duration::from_secs(1);
 
+/// How long after a lease of others is to run out to look for it: what its owner wrote together runs out together, but for
+/// the time between two statements.
+const MARGIN: Duration = Duration::from_millis(50);
+
 /// When to renew, and how long the leases are good for on this side.
 #[derive(Debug)]
 pub(super) struct Leases {
@@ -118,7 +122,11 @@ impl Engine {
         }
         let owned = self.lanes.len();
         let eager = self.stop.is_none() && owned < reply.fair_share;
-        self.leases.next = asked + if eager { (self.leases.ttl / 3).min(EAGER) } else { self.leases.ttl / 3 };
+        let third = self.leases.ttl / 3;
+        let next = if eager { third.min(EAGER) } else { third };
+        // Others renew theirs in time, unless they died. Then whoever looks as soon as these are free loses no time.
+        let next = reply.next_free.map_or(next, |free| next.min(free + MARGIN));
+        self.leases.next = asked + next;
     }
 
     /// Makes the lanes those of `held`.

@@ -92,6 +92,9 @@ pub struct LeaseReply {
     pub held: Vec<Lease>,
     /// How many shards this processor should own: see [`LeaseRequest::fair_share`].
     pub fair_share: usize,
+    /// How soon the first lease of another processor runs out unless it is renewed; `None` when others hold none. Whoever
+    /// looks then takes over from one that died as soon as that is possible.
+    pub next_free: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -196,7 +196,10 @@ impl Tables {
         }
         let mine = self.shards.iter().filter(|(_, row)| row.owner == Some(me));
         let held = mine.map(|(shard, row)| Lease { shard: *shard, epoch: row.epoch }).collect();
-        LeaseReply { held, fair_share }
+        let others =
+            self.shards.values().filter(|row| row.owner.is_some_and(|owner| owner != me) && row.until > self.now);
+        let next_free = others.map(|row| row.until - self.now).min();
+        LeaseReply { held, fair_share, next_free }
     }
 
     fn read(&self, request: &ReadRequest) -> ReadReply {

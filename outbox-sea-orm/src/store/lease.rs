@@ -24,6 +24,14 @@ pub(super) struct Seen {
     pub(super) shard: i16,
     pub(super) owner: Option<Uuid>,
     pub(super) free: bool,
+    /// Microseconds until its lease runs out, where it has not.
+    pub(super) lasts: i64,
+}
+
+/// When the first lease of others than `me` runs out.
+pub(super) fn next_free(me: Uuid, seen: &[Seen]) -> Option<Duration> {
+    let others = seen.iter().filter(|seen| !seen.free && seen.owner != Some(me));
+    others.map(|seen| Duration::from_micros(u64::try_from(seen.lasts).unwrap_or(0))).min()
 }
 
 impl Inner {
@@ -52,7 +60,7 @@ impl Inner {
         }
         failpoint!("store::lease::before_commit", DOING);
         held.sort_unstable();
-        Ok(LeaseReply { held, fair_share })
+        Ok(LeaseReply { held, fair_share, next_free: next_free(request.processor, &seen) })
     }
 
     /// Counts the processor among the living, or no longer.
@@ -117,14 +125,15 @@ impl Inner {
     /// All shards, without a lock: what is done about them is checked again under one.
     async fn overview(&self, conn: &impl ConnectionTrait) -> Result<Vec<Seen>, StoreError> {
         let text = format!(
-            "SELECT shard, owner, CASE WHEN {} THEN 1 ELSE 0 END FROM {} ORDER BY shard",
+            "SELECT shard, owner, CASE WHEN {} THEN 1 ELSE 0 END, {} FROM {} ORDER BY shard",
             self.free(),
+            self.lasts(),
             self.sql.shard
         );
         let rows = query(conn, self.sql.statement(&text, []), DOING).await?;
         let seen = |row| {
             let mut cells = Cells::new(row, false, DOING);
-            Ok(Seen { shard: cells.take()?, owner: cells.take()?, free: cells.flag()? })
+            Ok(Seen { shard: cells.take()?, owner: cells.take()?, free: cells.flag()?, lasts: cells.take()? })
         };
         rows.iter().map(seen).collect()
     }
@@ -149,6 +158,11 @@ impl Inner {
         self.update(txn, &kept, &renewed, &[lease.clone(), lease]).await?;
         self.update(txn, &released, "owner = NULL, lease_until = 0", &[]).await?;
         Ok(kept)
+    }
+
+    /// Microseconds until a shard's lease runs out; of one that nobody holds, something less than nothing.
+    pub(super) fn lasts(&self) -> String {
+        format!("lease_until - {}", self.sql.now())
     }
 
     /// Whether anybody may take a shard.

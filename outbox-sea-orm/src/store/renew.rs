@@ -5,7 +5,7 @@ use outbox_core::store::{Lease, LeaseReply, LeaseRequest, Reach, StoreError};
 use sea_orm::{DbBackend, Value};
 use uuid::Uuid;
 
-use super::lease::{DOING, REMEMBERED, Seen, number_of, reach_of};
+use super::lease::{DOING, REMEMBERED, Seen, next_free, number_of, reach_of};
 use super::row::{Cells, number};
 use super::sql::{clip, micros};
 use super::{Inner, query};
@@ -43,7 +43,7 @@ impl Inner {
             return Ok(None);
         }
         held.sort_unstable();
-        Ok(Some(LeaseReply { held, fair_share }))
+        Ok(Some(LeaseReply { held, fair_share, next_free: next_free(request.processor, &seen) }))
     }
 
     /// One statement is a transaction of its own, of the level that sessions have by default. It does nothing unless that
@@ -62,12 +62,13 @@ impl Inner {
              RETURNING s.shard, s.epoch) \
              SELECT {PROCESSOR}, p.id, 0::smallint, p.reach::bigint, CASE WHEN {lives} THEN 1 ELSE 0 END, \
              CASE WHEN p.alive_until < {now} - ? THEN 1 ELSE 0 END FROM {processor} p CROSS JOIN applies WHERE p.id <> ? \
-             UNION ALL SELECT {SHARD}, s.owner, s.shard, 0, CASE WHEN {free} THEN 1 ELSE 0 END, 0 \
+             UNION ALL SELECT {SHARD}, s.owner, s.shard, {lasts}, CASE WHEN {free} THEN 1 ELSE 0 END, 0 \
              FROM {shard} s CROSS JOIN applies \
              UNION ALL SELECT 2, NULL, k.shard, k.epoch, 0, 0 FROM kept k",
             for_update = self.sql.for_update(),
             lives = self.sql.lasts("p.", "alive_until"),
             free = self.free(),
+            lasts = self.lasts(),
         );
         let me = Value::from(request.processor);
         let lease = Value::from(micros(request.ttl));
@@ -99,7 +100,7 @@ impl Inner {
                     }
                     round.forgotten |= second;
                 }
-                (SHARD, owner) => round.seen.push(Seen { shard: number(shard), owner, free: first }),
+                (SHARD, owner) => round.seen.push(Seen { shard: number(shard), owner, free: first, lasts: value }),
                 _ => round.held.push(Lease { shard, epoch: value }),
             }
         }

@@ -127,3 +127,18 @@ fn a_shard_that_comes_back_waits_only_for_the_keys_that_are_still_with_the_publi
     rig.pass(Duration::from_secs(1));
     assert_eq!(sent(&rig, &slow), [101]);
 }
+
+#[test]
+fn the_shards_of_one_that_died_are_taken_as_soon_as_its_leases_end() {
+    for later in (0..5_000).step_by(500).map(Duration::from_millis) {
+        let mut rig = Rig::new(8);
+        let one = rig.start(config());
+        rig.pass(later);
+        let other = rig.start(config());
+        rig.pass(Duration::from_secs(20));
+        assert_eq!((rig.shards(one), rig.shards(other)), (4, 4));
+        rig.nodes[other].leases_hang = true;
+        rig.pass(LEASE + Duration::from_millis(100));
+        assert_eq!(rig.shards(one), 8, "{later:?}");
+    }
+}

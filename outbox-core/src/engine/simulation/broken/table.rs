@@ -49,8 +49,8 @@ caught! {
     no_flush_on_stop_is_caught: NoFlushOnStop in deploys => Lost;
     cleaning_by_age_is_caught: CleansByAge in faulty => Lost;
     outages_that_count_as_attempts_are_caught: OutagesCountAsAttempts in faulty => WronglyDead;
-    calls_that_are_cut_off_are_caught: CallsCutOff in faulty => Forgotten | Gap | Stuck | Repeated | GivenUpEarly;
-    settles_by_number_are_caught: SettlesByNumber in faulty => Lost;
+    calls_that_are_cut_off_are_caught: CallsCutOff in faulty => Forgotten | Gap | Stuck | Repeated | GivenUpEarly | Window;
+    settles_by_number_are_caught: SettlesByNumber in faulty => Lost | Window;
     numbers_of_rows_as_ids_are_caught: NumbersAsIds in faulty => Lost;
     a_fence_without_a_lock_is_caught: FenceWithoutLock in zombies => NotHeldBack;
     a_mark_that_moves_by_time_is_caught: MarkByTime in faulty => Forgotten | Gap | Stuck | Misordered;

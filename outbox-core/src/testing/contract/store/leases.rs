@@ -1,11 +1,12 @@
 //! Clauses about leases.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::support::{LONG, Processor, SHORT, bodies, commit_of, dead, retry, shards};
 use super::{Fixture, SHARDS};
 use crate::shard::Shard;
-use crate::store::{Change, Fate, LaneSettle, Lease, LeaseRequest, Reach, SettleRequest, Settled};
+use crate::store::{Change, Fate, LaneSettle, Lease, LeaseReply, LeaseRequest, Reach, SettleRequest, Settled};
 
 /// See [`Store`](crate::store::Store), clause 1.
 pub async fn no_shard_is_held_twice(fixture: &dyn Fixture) {
@@ -53,6 +54,29 @@ pub async fn a_lease_that_ran_out_is_taken_over_with_a_new_epoch(fixture: &dyn F
         assert!(new.epoch > old.epoch, "{old:?} {new:?}");
     }
     assert_eq!(one.lease(LONG).await.held, [], "it has lost everything");
+}
+
+/// See [`LeaseReply::next_free`](crate::store::LeaseReply::next_free).
+pub async fn a_round_tells_when_the_first_lease_of_others_runs_out(fixture: &dyn Fixture) {
+    let half = LONG / 2;
+    let (mut one, mut two, mut other) = (Processor::new(fixture), Processor::new(fixture), Processor::new(fixture));
+    for processor in [&mut one, &mut two] {
+        let reply = processor.ask(LeaseRequest { most: 0, ..processor.request(LONG) }).await;
+        assert_eq!(reply.next_free, None, "nobody holds any");
+    }
+    assert_eq!(one.lease(LONG).await.next_free, None, "its own do not count");
+    two.lease(half).await;
+    assert_eq!((one.held.len(), two.held.len()), (4, 4));
+    let within = |reply: &LeaseReply, least: Duration, most: Duration| {
+        let next = reply.next_free.expect("others hold shards");
+        assert!(least < next && next <= most, "{next:?}");
+    };
+    within(&other.ask(LeaseRequest { most: 0, ..other.request(LONG) }).await, Duration::ZERO, half);
+    within(&two.lease(LONG).await, half, LONG);
+    within(&one.lease(half).await, half, LONG);
+    within(&other.ask(LeaseRequest { most: 0, ..other.request(LONG) }).await, Duration::ZERO, half);
+    one.ask(LeaseRequest { leaving: true, ..one.request(LONG) }).await;
+    within(&other.ask(LeaseRequest { most: 0, ..other.request(LONG) }).await, half, LONG);
 }
 
 /// Renewing keeps the epoch, and a lease that ran out while nobody wanted it is still held.

@@ -28,9 +28,10 @@ pub use events::{
 };
 pub use leases::{
     a_lease_that_is_renewed_lasts, a_lease_that_ran_out_is_taken_over_with_a_new_epoch,
-    a_stale_lease_neither_reads_nor_settles, everybody_gets_a_fair_share, giving_up_is_compare_and_set,
-    no_more_than_asked_for_is_taken, no_shard_is_held_twice, who_leaves_keeps_nothing_and_counts_for_nothing,
-    who_only_visits_counts_for_nothing, who_reaches_nothing_leaves_the_shards_to_others,
+    a_round_tells_when_the_first_lease_of_others_runs_out, a_stale_lease_neither_reads_nor_settles,
+    everybody_gets_a_fair_share, giving_up_is_compare_and_set, no_more_than_asked_for_is_taken, no_shard_is_held_twice,
+    who_leaves_keeps_nothing_and_counts_for_nothing, who_only_visits_counts_for_nothing,
+    who_reaches_nothing_leaves_the_shards_to_others,
 };
 pub use reads::{
     a_lower_number_that_commits_late_is_shown, a_read_honours_its_limits, a_read_leaves_out_what_is_known,
@@ -82,6 +83,7 @@ macro_rules! for_every_store_clause {
             no_shard_is_held_twice,
             everybody_gets_a_fair_share,
             a_lease_that_ran_out_is_taken_over_with_a_new_epoch,
+            a_round_tells_when_the_first_lease_of_others_runs_out,
             a_lease_that_is_renewed_lasts,
             giving_up_is_compare_and_set,
             who_leaves_keeps_nothing_and_counts_for_nothing,
