@@ -63,11 +63,6 @@ impl Pace {
         self.hinted = Some(now);
     }
 
-    /// There was something new. Where nobody tells of commits, that is the best hint at more.
-    pub(super) fn found(&mut self, now: Instant) {
-        self.hinted(now);
-    }
-
     /// A look begins.
     pub(super) fn looked(&mut self, now: Instant) {
         self.looked = Some(now);

@@ -257,9 +257,10 @@ impl Engine {
             }
         }
         self.reading.weight = bytes.checked_div(events).or(self.reading.weight);
-        // What was held says nothing about what is to come.
+        // What was held says nothing about what is to come. What is new does: where nobody tells of commits, it is the best
+        // hint at more.
         if new {
-            self.pace.found(now);
+            self.pace.hinted(now);
         }
     }
 

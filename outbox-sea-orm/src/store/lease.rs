@@ -25,13 +25,13 @@ pub(super) struct Seen {
     pub(super) owner: Option<Uuid>,
     pub(super) free: bool,
     /// Microseconds until its lease runs out, where it has not.
-    pub(super) lasts: i64,
+    pub(super) left: i64,
 }
 
 /// When the first lease of others than `me` runs out.
 pub(super) fn next_free(me: Uuid, seen: &[Seen]) -> Option<Duration> {
     let others = seen.iter().filter(|seen| !seen.free && seen.owner != Some(me));
-    others.map(|seen| Duration::from_micros(u64::try_from(seen.lasts).unwrap_or(0))).min()
+    others.map(|seen| Duration::from_micros(u64::try_from(seen.left).unwrap_or(0))).min()
 }
 
 impl Inner {
@@ -127,13 +127,13 @@ impl Inner {
         let text = format!(
             "SELECT shard, owner, CASE WHEN {} THEN 1 ELSE 0 END, {} FROM {} ORDER BY shard",
             self.free(),
-            self.lasts(),
+            self.left(),
             self.sql.shard
         );
         let rows = query(conn, self.sql.statement(&text, []), DOING).await?;
         let seen = |row| {
             let mut cells = Cells::new(row, false, DOING);
-            Ok(Seen { shard: cells.take()?, owner: cells.take()?, free: cells.flag()?, lasts: cells.take()? })
+            Ok(Seen { shard: cells.take()?, owner: cells.take()?, free: cells.flag()?, left: cells.take()? })
         };
         rows.iter().map(seen).collect()
     }
@@ -161,7 +161,7 @@ impl Inner {
     }
 
     /// Microseconds until a shard's lease runs out; of one that nobody holds, something less than nothing.
-    pub(super) fn lasts(&self) -> String {
+    pub(super) fn left(&self) -> String {
         format!("lease_until - {}", self.sql.now())
     }
 

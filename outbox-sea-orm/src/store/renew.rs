@@ -62,13 +62,13 @@ impl Inner {
              RETURNING s.shard, s.epoch) \
              SELECT {PROCESSOR}, p.id, 0::smallint, p.reach::bigint, CASE WHEN {lives} THEN 1 ELSE 0 END, \
              CASE WHEN p.alive_until < {now} - ? THEN 1 ELSE 0 END FROM {processor} p CROSS JOIN applies WHERE p.id <> ? \
-             UNION ALL SELECT {SHARD}, s.owner, s.shard, {lasts}, CASE WHEN {free} THEN 1 ELSE 0 END, 0 \
+             UNION ALL SELECT {SHARD}, s.owner, s.shard, {left}, CASE WHEN {free} THEN 1 ELSE 0 END, 0 \
              FROM {shard} s CROSS JOIN applies \
              UNION ALL SELECT 2, NULL, k.shard, k.epoch, 0, 0 FROM kept k",
             for_update = self.sql.for_update(),
             lives = self.sql.lasts("p.", "alive_until"),
             free = self.free(),
-            lasts = self.lasts(),
+            left = self.left(),
         );
         let me = Value::from(request.processor);
         let lease = Value::from(micros(request.ttl));
@@ -100,7 +100,7 @@ impl Inner {
                     }
                     round.forgotten |= second;
                 }
-                (SHARD, owner) => round.seen.push(Seen { shard: number(shard), owner, free: first, lasts: value }),
+                (SHARD, owner) => round.seen.push(Seen { shard: number(shard), owner, free: first, left: value }),
                 _ => round.held.push(Lease { shard, epoch: value }),
             }
         }

@@ -103,3 +103,18 @@ fn looks_that_take_long_are_rarer() {
     let took = rig.now - began;
     assert!(took > Duration::from_millis(900), "{took:?} for 40 looks of 8 ms, while nothing else is to be done");
 }
+
+#[test]
+fn scheduled_events_are_not_looked_for_at_every_hint() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.pass(Duration::from_secs(1));
+    let (promotes, reads) = (rig.nodes[node].promotes, rig.nodes[node].reads.len());
+    for _ in 0..200 {
+        rig.handle(node, Event::Woken);
+        rig.pass(Duration::from_millis(5));
+    }
+    let (promotes, reads) = (rig.nodes[node].promotes - promotes, rig.nodes[node].reads.len() - reads);
+    assert!(reads >= 200, "{reads} looks for 200 hints");
+    assert!((9..=11).contains(&promotes), "{promotes} looks for scheduled events in a second");
+}

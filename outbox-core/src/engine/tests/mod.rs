@@ -55,6 +55,8 @@ struct Node {
     with_publisher: Vec<(u64, Arc<Message>)>,
     reads: Vec<ReadRequest>,
     lease_rounds: usize,
+    /// Looks for scheduled events that are due.
+    promotes: usize,
     /// Calls for leases are never answered.
     leases_hang: bool,
     /// Settles are answered when the test says so.
@@ -90,6 +92,7 @@ impl Rig {
             with_publisher: Vec::new(),
             reads: Vec::new(),
             lease_rounds: 0,
+            promotes: 0,
             leases_hang: false,
             late_answers: None,
             late_reads: None,
@@ -186,7 +189,10 @@ impl Rig {
                 late.push(answer);
                 return;
             }
-            Effect::Promote(leases) => Event::Promoted(at_once(store.promote(node.engine.id, &leases, 100))),
+            Effect::Promote(leases) => {
+                node.promotes += 1;
+                Event::Promoted(at_once(store.promote(node.engine.id, &leases, 100)))
+            }
             Effect::Publish(batch) => {
                 node.with_publisher.extend(batch);
                 Event::BatchTaken
