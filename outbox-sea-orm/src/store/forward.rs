@@ -3,18 +3,19 @@
 use outbox_core::Shard;
 use outbox_core::store::{LaneRead, LaneRows, ReadRequest, Row, StoreError};
 use sea_orm::{ConnectionTrait, DbBackend, StreamTrait, Value};
-use serde_json::json;
+use uuid::Uuid;
 
 use super::read::{DOING, limits, size};
 use super::row::{Cells, Read, message_of, message_with, number};
+use super::sql::array;
 use super::{Inner, query_each};
 
 /// Most shards in one statement; SQLite takes 500 parts of a UNION.
 const MOST_SHARDS: usize = 200;
 
 /// What [`listed`] makes a parameter of, on PostgreSQL.
-const LANES: &str = "json_to_recordset(?::json) AS l(shard smallint, epoch bigint, after bigint, most bigint, \
-                     bytes bigint, light bigint, known int8multirange)";
+const LANES: &str = "unnest(?::smallint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], \
+                     ?::text[]::int8multirange[]) AS l(shard, epoch, after, most, bytes, light, known)";
 
 /// What was found in some shards, and which server answered where that may change.
 #[derive(Debug, Default)]
@@ -96,19 +97,17 @@ impl Inner {
         // The size is known without the payload being put together.
         let columns = message_with("w", "CASE WHEN w.size <= l.light THEN w.payload END");
         let text = format!(
-            "SELECT s.shard, s.generation, w.size, {columns}, {}, {} \
-             FROM {LANES} \
-             JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ? \
+            "SELECT s.shard, s.generation, w.size, {columns}, {}, {} FROM {LANES} {} \
              LEFT JOIN LATERAL (\
              SELECT e.*, octet_length(e.payload) AS size FROM {} e \
              WHERE e.shard = l.shard AND e.seq > l.after{unknown} \
              ORDER BY e.seq LIMIT l.most + 1) w ON true",
             self.wait("w"),
             self.parked("w"),
-            self.sql.shard,
+            self.sql.look_up_lease(),
             self.sql.event,
         );
-        (text, vec![listed(lanes), request.processor.into()])
+        (text, listed(lanes, request.processor))
     }
 
     /// Reads with statements in which the database adds the sizes up.
@@ -150,9 +149,7 @@ impl Inner {
     /// PostgreSQL: one text for any shards, so that it is prepared once per connection.
     fn forward_lateral(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
         let text = format!(
-            "SELECT s.shard, s.generation, NULL::text, w.later, {}, w.wait, w.parked \
-             FROM {LANES} \
-             JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ? \
+            "SELECT s.shard, s.generation, NULL::text, w.later, {}, w.wait, w.parked FROM {LANES} {} \
              LEFT JOIN LATERAL (\
              SELECT e.*, {} AS wait, {} AS parked FROM (\
              SELECT x.*, lead(x.seq) OVER o AS later, row_number() OVER o AS n, \
@@ -161,12 +158,12 @@ impl Inner {
              ORDER BY p.seq LIMIT l.most + 1) x WINDOW o AS (ORDER BY x.seq)) e \
              WHERE e.n <= l.most AND (e.n = 1 OR e.size <= l.bytes)) w ON true",
             message_of("w"),
-            self.sql.shard,
+            self.sql.look_up_lease(),
             self.wait("e"),
             self.parked("e"),
             self.sql.event,
         );
-        (text, vec![listed(lanes), request.processor.into()])
+        (text, listed(lanes, request.processor))
     }
 
     /// MariaDB 10 and SQLite have no LATERAL: one part per shard. The sizes come from a pass of their own, so that no
@@ -198,20 +195,18 @@ impl Inner {
     }
 }
 
-/// What is asked of each shard, as the rows of [`LANES`].
-fn listed(lanes: &[LaneRead]) -> Value {
-    let lanes = lanes.iter().map(|lane| {
-        json!({
-            "shard": lane.lease.shard.number(),
-            "epoch": lane.lease.epoch,
-            "after": lane.after,
-            "most": lane.limit,
-            "bytes": size(lane.bytes),
-            "light": size(light(lane)),
-            "known": ranges(&lane.known),
-        })
-    });
-    serde_json::Value::from_iter(lanes).to_string().into()
+/// What is asked of each shard, as the columns of [`LANES`], and who asks.
+fn listed(lanes: &[LaneRead], processor: Uuid) -> Vec<Value> {
+    vec![
+        array(lanes, |lane| number(lane.lease.shard)),
+        array(lanes, |lane| lane.lease.epoch),
+        array(lanes, |lane| lane.after),
+        array(lanes, |lane| i64::from(lane.limit)),
+        array(lanes, |lane| size(lane.bytes)),
+        array(lanes, |lane| size(light(lane))),
+        array(lanes, |lane| ranges(&lane.known)),
+        processor.into(),
+    ]
 }
 
 /// An event with the size of its payload, which may have been left out.
@@ -299,7 +294,7 @@ mod tests {
     fn rows(sizes: &[usize]) -> Vec<Weighed> {
         let row = |(n, size): (i64, &usize)| {
             let envelope = Envelope {
-                id: EventId::from(uuid::Uuid::nil()),
+                id: EventId::from(Uuid::nil()),
                 aggregate_type: "".into(),
                 aggregate_id: None,
                 aggregate_version: None,

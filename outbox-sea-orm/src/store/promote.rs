@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use outbox_core::store::{Lease, StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Value};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::error::during;
 use super::row::{Cells, body, body_of, number};
-use super::sql::marks;
+use super::sql::{self, LEASES, marks};
 use super::{Inner, execute, query};
 use crate::failpoint::failpoint;
 
@@ -75,7 +74,7 @@ impl Inner {
     fn first_lateral(&self, processor: Uuid, leases: &[Lease], limit: i64) -> (String, Vec<Value>) {
         // The limit in words: as a parameter, the database would not believe in it.
         let text = format!(
-            "SELECT f.due_at, f.id, f.shard, {} FROM json_to_recordset(?::json) AS l(shard smallint, epoch bigint) \
+            "SELECT f.due_at, f.id, f.shard, {} FROM {LEASES} \
              JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ? CROSS JOIN LATERAL (\
              SELECT p.due_at, p.id, p.shard FROM {} p WHERE p.shard = s.shard ORDER BY p.due_at, p.id LIMIT {limit}) f \
              ORDER BY f.due_at, f.id LIMIT {limit}",
@@ -83,8 +82,8 @@ impl Inner {
             self.sql.shard,
             self.sql.scheduled,
         );
-        let leases = leases.iter().map(|lease| json!({"shard": lease.shard.number(), "epoch": lease.epoch}));
-        (text, vec![serde_json::Value::from_iter(leases).to_string().into(), processor.into()])
+        let [shards, epochs] = sql::leases(leases);
+        (text, vec![shards, epochs, processor.into()])
     }
 
     fn first_union(&self, processor: Uuid, leases: &[Lease], limit: i64) -> (String, Vec<Value>) {

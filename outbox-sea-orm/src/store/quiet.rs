@@ -7,15 +7,15 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use outbox_core::store::{LaneRows, ReadReply, ReadRequest, StoreError};
-use sea_orm::{DbBackend, Value};
-use serde_json::json;
+use outbox_core::store::{LaneRows, Lease, ReadReply, ReadRequest, StoreError};
+use sea_orm::DbBackend;
 
 use super::decided::{Mark, looked};
 use super::forward::empty;
 use super::open::Opened;
 use super::read::DOING;
 use super::row::Cells;
+use super::sql::{LEASES, leases};
 use super::{Inner, query};
 
 /// How often nothing must have been found before it is worth while.
@@ -55,15 +55,15 @@ impl Inner {
             return Ok(None);
         }
         let text = format!(
-            "SELECT {}, s.shard, s.generation FROM {} CROSS JOIN json_to_recordset(?::json) AS \
-             l(shard smallint, epoch bigint) JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ?",
+            "SELECT {}, s.shard, s.generation FROM {} CROSS JOIN {LEASES} \
+             JOIN {} s ON s.shard = l.shard AND s.epoch = l.epoch AND s.owner = ?",
             self.look(),
             opened.sequence,
             self.sql.shard
         );
-        let lanes = request.lanes.iter();
-        let lanes = lanes.map(|lane| json!({"shard": lane.lease.shard.number(), "epoch": lane.lease.epoch}));
-        let values: [Value; 2] = [serde_json::Value::from_iter(lanes).to_string().into(), request.processor.into()];
+        let held: Vec<Lease> = request.lanes.iter().map(|lane| lane.lease).collect();
+        let [shards, epochs] = leases(&held);
+        let values = [shards, epochs, request.processor.into()];
         let (mut mark, mut lanes) = (None, Vec::with_capacity(request.lanes.len()));
         for row in query(&self.db, self.sql.statement(&text, values), DOING).await? {
             let mut cells = Cells::new(&row, false, DOING);

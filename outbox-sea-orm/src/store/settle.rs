@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::lease::Held;
 use super::row::{Cells, body, body_of, errors, number};
-use super::sql::{Column, WHICH, clip, count, hex, micros};
+use super::sql::{Column, WHICH, array, clip, count, hex, micros};
 use super::steady::Work;
 use super::{Inner, execute, query};
 use crate::failpoint::failpoint;
@@ -162,16 +162,13 @@ impl Inner {
         txn: &DatabaseTransaction,
         changes: &[Careful<'_>],
     ) -> Result<HashMap<Which, (u32, Vec<Rejection>)>, StoreError> {
-        let lock = match self.sql.backend {
-            DbBackend::Postgres => " FOR UPDATE OF e",
-            DbBackend::MySql => " FOR UPDATE",
-            _ => "",
+        let events = match self.sql.backend {
+            DbBackend::Postgres => self.sql.find_same_event("*", "d", " FOR UPDATE"),
+            DbBackend::MySql => format!("{} FOR UPDATE", self.sql.look_up_same_event("d")),
+            _ => self.sql.look_up_same_event("d"),
         };
-        let text = format!(
-            "SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {} {}{lock}",
-            self.sql.rows("d", &WHICH),
-            self.sql.look_up_same_event("d"),
-        );
+        let text =
+            format!("SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {} {events}", self.sql.rows("d", &WHICH),);
         let which: Vec<Which> = changes.iter().map(|change| change.which).collect();
         let mut known = HashMap::new();
         for row in query(txn, self.sql.statement(&text, [list(&which)]), DOING).await? {
@@ -189,18 +186,19 @@ impl Inner {
         let rest = [("attempts", Column::Number), ("delay", Column::Number), ("errors", Column::Text)];
         let columns = [shard, seq, id, rest[0], rest[1], rest[2]];
         let (table, source) = (&self.sql.event, self.sql.rows("d", &columns));
-        let (same, now) = (self.sql.same_event("d"), self.sql.now());
-        let text = if self.sql.backend == DbBackend::MySql {
-            format!(
+        let now = self.sql.now();
+        let set = format!("SET attempts = d.attempts, next_attempt_at = {now} + d.delay, errors = d.errors");
+        let text = match self.sql.backend {
+            DbBackend::Postgres => format!(
+                "UPDATE {table} t {set} FROM (SELECT d.*, e.ctid AS place FROM {source} {}) d WHERE t.ctid = d.place",
+                self.sql.find_same_event("e.ctid", "d", "")
+            ),
+            DbBackend::MySql => format!(
                 "UPDATE {source} {} \
                  SET e.attempts = d.attempts, e.next_attempt_at = {now} + d.delay, e.errors = d.errors",
                 self.sql.look_up_same_event("d")
-            )
-        } else {
-            format!(
-                "UPDATE {table} AS e SET attempts = d.attempts, next_attempt_at = {now} + d.delay, errors = d.errors \
-                 FROM {source} WHERE {same}"
-            )
+            ),
+            _ => format!("UPDATE {table} AS e {set} FROM {source} WHERE {}", self.sql.same_event("d")),
         };
         let rows = Value::from(serde_json::Value::from(rows).to_string());
         execute(txn, self.sql.statement(&text, [rows]), DOING).await.map(drop)
@@ -266,27 +264,26 @@ impl Inner {
         if which.is_empty() {
             return Ok(());
         }
-        let (table, same) = (&self.sql.event, self.sql.same_event("d"));
-        #[cfg(feature = "postgres")]
+        let table = &self.sql.event;
         if self.sql.backend == DbBackend::Postgres {
             let text = format!(
-                "DELETE FROM {table} e USING unnest(?::smallint[], ?::bigint[], ?::uuid[]) AS d(shard, seq, id) \
-                 WHERE {same}"
+                "DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT e.ctid \
+                 FROM unnest(?::smallint[], ?::bigint[], ?::uuid[]) AS d(shard, seq, id) {}))",
+                self.sql.find_same_event("e.ctid", "d", "")
             );
-            let values: [Value; 3] = [
-                which.iter().map(|which| which.shard).collect::<Vec<_>>().into(),
-                which.iter().map(|which| which.seq).collect::<Vec<_>>().into(),
-                which.iter().map(|which| *which.id.as_uuid()).collect::<Vec<_>>().into(),
+            let values = [
+                array(which, |which| which.shard),
+                array(which, |which| which.seq),
+                array(which, |which| *which.id.as_uuid()),
             ];
             return execute(txn, self.sql.statement(&text, values), doing).await.map(drop);
         }
         let source = self.sql.rows("d", &WHICH);
-        let text = match self.sql.backend {
-            DbBackend::Postgres => format!("DELETE FROM {table} e USING {source} WHERE {same}"),
-            DbBackend::MySql => format!("DELETE e FROM {source} {}", self.sql.look_up_same_event("d")),
-            _ => {
-                format!("DELETE FROM {table} WHERE seq IN (SELECT e.seq FROM {source} CROSS JOIN {table} e ON {same})")
-            }
+        let text = if self.sql.backend == DbBackend::MySql {
+            format!("DELETE e FROM {source} {}", self.sql.look_up_same_event("d"))
+        } else {
+            let same = self.sql.same_event("d");
+            format!("DELETE FROM {table} WHERE seq IN (SELECT e.seq FROM {source} CROSS JOIN {table} e ON {same})")
         };
         execute(txn, self.sql.statement(&text, [list(which)]), doing).await.map(drop)
     }

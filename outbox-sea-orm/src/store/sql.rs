@@ -1,8 +1,11 @@
 //! What the statements have in common on three databases.
 
 use outbox_core::event::EventId;
+use outbox_core::store::Lease;
 use outbox_migration::TableNames;
 use sea_orm::{DbBackend, Statement, Value};
+
+use super::row::number;
 
 /// The tables' quoted names, and the dialect.
 #[derive(Debug)]
@@ -128,12 +131,10 @@ impl Sql {
 
     /// `column` is one of these shards.
     pub(super) fn is_one_of(&self, column: &str, shards: &[i16], values: &mut Vec<Value>) -> String {
-        #[cfg(feature = "postgres")]
         if self.backend == DbBackend::Postgres {
             values.push(shards.to_vec().into());
             return format!("{column} = ANY(?::smallint[])");
         }
-        let _ = values;
         let list: Vec<String> = shards.iter().map(ToString::to_string).collect();
         format!("{column} IN ({})", if list.is_empty() { "NULL".to_owned() } else { list.join(", ") })
     }
@@ -179,8 +180,29 @@ impl Sql {
 
     /// Joins it, row by row and by the primary key: nothing else is read, and nothing else can be waited for.
     pub(super) fn look_up_same_event(&self, alias: &str) -> String {
+        if self.backend == DbBackend::Postgres {
+            return self.find_same_event("*", alias, "");
+        }
         let (join, table, by_key) = (self.lookup_join(), &self.event, self.by_primary_key());
         format!("{join} {table} e{by_key} ON {}", self.same_event(alias))
+    }
+
+    /// PostgreSQL: the same with some columns alone, and maybe a lock. The limit keeps it from becoming a join: with a plan
+    /// for a table with next to nothing in it, the whole table would be read, and each of its rows compared with all that
+    /// are looked for.
+    pub(super) fn find_same_event(&self, columns: &str, alias: &str, lock: &str) -> String {
+        let (table, same) = (&self.event, self.same_event(alias));
+        format!("CROSS JOIN LATERAL (SELECT {columns} FROM {table} e WHERE {same} LIMIT 1{lock}) e")
+    }
+
+    /// PostgreSQL: joins the row `s` of the shard of which `l` is a lease, held by who is the next parameter. The same way:
+    /// shards are believed to be few as long as nobody has counted them.
+    pub(super) fn look_up_lease(&self) -> String {
+        let table = &self.shard;
+        format!(
+            "CROSS JOIN LATERAL (SELECT * FROM {table} h \
+             WHERE h.shard = l.shard AND h.epoch = l.epoch AND h.owner = ? LIMIT 1) s"
+        )
     }
 
     /// A join that looks up the right side for every row of the left one.
@@ -212,6 +234,22 @@ impl Sql {
             _ => ("INSERT INTO", " ON CONFLICT DO NOTHING"),
         }
     }
+}
+
+/// What [`leases`] makes parameters of, on PostgreSQL.
+pub(super) const LEASES: &str = "unnest(?::smallint[], ?::bigint[]) AS l(shard, epoch)";
+
+/// One parameter for many values, on PostgreSQL, where it is less work than JSON.
+pub(super) fn array<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Value
+where
+    Value: From<Vec<V>>,
+{
+    rows.iter().map(value).collect::<Vec<V>>().into()
+}
+
+/// The parameters of [`LEASES`].
+pub(super) fn leases(leases: &[Lease]) -> [Value; 2] {
+    [array(leases, |lease| number(lease.shard)), array(leases, |lease| lease.epoch)]
 }
 
 /// An id as [`Sql::rows`] wants it.
