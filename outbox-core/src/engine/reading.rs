@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::destination::Destination;
@@ -103,18 +104,18 @@ impl Engine {
         asked.rotate_left(next % wanting);
         asked.truncate(few);
         self.reading.next_shard = asked.last().map_or(Shard::new(0), |shard| Shard::new(shard.number() + 1));
-        let hungry = asked.iter().filter(|shard| self.lanes.get(shard).is_some_and(|lane| lane.hungry)).count();
+        let has_some: BTreeSet<Shard> = asked.iter().filter(|shard| self.has_some(now, **shard)).copied().collect();
         // Where nothing is known to be, a quarter of the room is enough to find out.
         let shares = |room: usize| {
             let small = room / (4 * asked.len());
-            (small, (room * 3 / 4).checked_div(hungry).unwrap_or(small))
+            (small, (room * 3 / 4).checked_div(has_some.len()).unwrap_or(small))
         };
         let (small, large) = shares(room);
         let (small_bytes, large_bytes) = shares(room_bytes);
         let mut requests = Vec::with_capacity(asked.len());
         for shard in &asked {
             let Some(lane) = self.lanes.get_mut(shard) else { continue };
-            let (share, bytes) = if lane.hungry { (large, large_bytes) } else { (small, small_bytes) };
+            let (share, bytes) = if has_some.contains(shard) { (large, large_bytes) } else { (small, small_bytes) };
             let share = share.max(LEAST);
             // Where no more can be remembered nothing new is read, unless that lets something be forgotten; what is
             // held can still go.
@@ -176,6 +177,12 @@ impl Engine {
         enough.then_some(Room { events, bytes })
     }
 
+    /// Whether a shard is known to have something that can be read now: new, or passed over before.
+    fn has_some(&self, now: Instant, shard: Shard) -> bool {
+        let flows = |destination: &Destination| self.topics.flows(destination);
+        self.lanes.get(&shard).is_some_and(|lane| lane.hungry || lane.wants_pass(now, flows))
+    }
+
     fn read_wanted(&self, now: Instant) -> bool {
         let saturated = self.is_saturated();
         self.look_wanted(now) || self.lanes.values().any(|lane| self.wants_read(now, lane, saturated))
@@ -227,7 +234,7 @@ impl Engine {
 
     fn take_in(&mut self, now: Instant, reply: ReadReply) {
         let reach = self.reading.reach.unwrap_or(FIRST);
-        if !reply.lanes.iter().any(|lane| lane.more) {
+        if !reply.lanes.iter().any(|lane| lane.more || lane.more_revisited) {
             self.reading.reach = Some((reach / 2).max(FIRST));
         } else if self.queued().0 == 0 {
             self.reading.reach = Some((reach * 2).min(self.config.batch_size).max(FIRST));

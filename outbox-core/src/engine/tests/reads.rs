@@ -59,3 +59,35 @@ fn a_shard_that_alone_has_events_gets_the_room_in_bytes_too() {
     let together = |read: &ReadRequest| read.lanes.iter().map(|lane| lane.bytes).sum::<usize>();
     assert!(rig.nodes[node].reads.iter().all(|read| together(read) <= all), "more than there is room for");
 }
+
+#[test]
+fn what_a_topic_has_held_up_is_read_in_as_few_reads_as_what_is_new() {
+    const EVENTS: usize = 30_000;
+    let reads_for = |away: bool| {
+        let mut rig = Rig::new(64);
+        let node = rig.start(EngineConfig { batch_size: 8_000, window: 100_000, ..config() });
+        if away {
+            rig.store.commit([event("things", "key")]);
+            rig.handle(node, Event::Woken);
+            rig.report(node, |_| true, unreachable);
+        }
+        rig.store.commit((1..EVENTS).map(|n| event("things", &format!("key-{n}"))));
+        if away {
+            for _ in 0..600 {
+                rig.pass(Duration::from_millis(100));
+                rig.report(node, |_| true, unreachable);
+            }
+        }
+        let before = rig.nodes[node].reads.len();
+        let (mut delivered_so_far, mut steps) = (0, 0);
+        while delivered_so_far + 1 < EVENTS {
+            delivered_so_far += rig.report(node, |_| true, delivered);
+            rig.pass(Duration::from_millis(1));
+            steps += 1;
+            assert!(steps < 100_000, "{delivered_so_far}: {:?}", rig.nodes[node].engine.snapshot());
+        }
+        rig.nodes[node].reads.len() - before
+    };
+    let (new, held_up) = (reads_for(false), reads_for(true));
+    assert!(held_up < 3 * new, "{held_up} reads instead of {new}");
+}
