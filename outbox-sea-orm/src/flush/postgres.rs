@@ -1,9 +1,10 @@
-//! PostgreSQL: one statement text for any number of events, so that it is prepared once per connection.
+//! PostgreSQL: one statement text for an event alone, which is the usual case, and one for any number of them, so that each
+//! is prepared once per connection. Arrays are worth their while from the second event on.
 
 use outbox_core::Envelope;
 use sea_orm::Value;
 
-use super::row::{COLUMNS, Row};
+use super::row::{COLUMN_COUNT, COLUMNS, Row};
 use super::{Sql, Target};
 
 /// Array elements cannot be null, so a bit per nullable column says whether its value counts.
@@ -15,13 +16,40 @@ mod present {
 }
 
 pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, shards: u16, binary: bool) -> (String, Vec<Value>) {
-    let payload = if binary { "bytea" } else { "text" };
-    let (table, extra, delay) = match target {
-        Target::Event => (&sql.event, "origin, attempts, next_attempt_at, errors", "0, 0, NULL, NULL"),
+    match rows {
+        [row] => one(sql, row, target, shards, binary),
+        _ => many(sql, rows, target, shards, binary),
+    }
+}
+
+fn one(sql: &Sql, row: &Row<'_>, target: Target, shards: u16, binary: bool) -> (String, Vec<Value>) {
+    let (table, extra, extra_values) = rest(sql, target, "$14");
+    let numbers: Vec<String> = (1..=COLUMN_COUNT).map(|n| format!("${n}")).collect();
+    let text = format!(
+        "INSERT INTO {table} ({COLUMNS}, shards, {extra}) VALUES ({}, {shards}, {extra_values})",
+        numbers.join(", ")
+    );
+    let mut values = row.values(binary).to_vec();
+    if target == Target::Scheduled {
+        values.push(row.delay().into());
+    }
+    (text, values)
+}
+
+/// The table, its other columns, and what goes into them.
+fn rest<'s>(sql: &'s Sql, target: Target, delay: &str) -> (&'s str, &'static str, String) {
+    match target {
+        Target::Event => (&sql.event, "origin, attempts, next_attempt_at, errors", "0, 0, NULL, NULL".to_owned()),
         Target::Scheduled => {
-            (&sql.scheduled, "due_at", "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + v.delay")
+            let due_at = format!("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + {delay}");
+            (&sql.scheduled, "due_at", due_at)
         }
-    };
+    }
+}
+
+fn many(sql: &Sql, rows: &[Row<'_>], target: Target, shards: u16, binary: bool) -> (String, Vec<Value>) {
+    let payload = if binary { "bytea" } else { "text" };
+    let (table, extra, extra_values) = rest(sql, target, "v.delay");
     let text = format!(
         "INSERT INTO {table} ({COLUMNS}, shards, {extra}) \
          SELECT v.shard, v.id, v.aggregate_type, \
@@ -30,7 +58,7 @@ pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, shards: u16, b
          v.event_type, v.event_version, v.topic, \
          CASE WHEN v.present & 4 <> 0 THEN v.partition_key END, \
          CASE WHEN v.present & 8 <> 0 THEN v.payload END, \
-         v.content_type, v.headers, v.created_at, {shards}, {delay} \
+         v.content_type, v.headers, v.created_at, {shards}, {extra_values} \
          FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::integer[], \
          $8::text[], $9::text[], $10::{payload}[], $11::text[], $12::text[], $13::bigint[], $14::smallint[], \
          $15::bigint[]) WITH ORDINALITY \

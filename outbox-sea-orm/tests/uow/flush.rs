@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use outbox_sea_orm::core::event::{HeaderError, LimitError};
 use outbox_sea_orm::core::{Encoded, EventId, Headers, Limits, OutboxEvent, Shard, StageError};
 use outbox_sea_orm::migration::{Options, OutboxMigrator, Payload};
-use outbox_sea_orm::{Outbox, OutboxBuildError, OutboxError};
+use outbox_sea_orm::{EventOptions, Outbox, OutboxBuildError, OutboxError, OutboxTransaction};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use std::borrow::Cow;
 use uuid::Uuid;
@@ -57,6 +57,39 @@ async fn row(db: &Db, table: &str) -> sea_orm::QueryResult {
     owner.close().await.unwrap();
     assert_eq!(rows.len(), 1);
     rows.remove(0)
+}
+
+/// One of three events, which between them have everything and lack everything.
+fn stage_nth(txn: &OutboxTransaction, n: usize, delay: Option<Duration>) {
+    let set = |options: EventOptions| match delay {
+        Some(delay) => options.delay(delay),
+        None => options,
+    };
+    let staged = match n {
+        0 => txn.stage_event_with(&Full { bytes: Some(b"{}".to_vec()) }, set),
+        1 => txn.stage_event_with(&Full { bytes: None }, set),
+        _ => txn.stage_event_with(&Thing { key: None, label: String::new() }, set),
+    };
+    staged.unwrap();
+}
+
+/// What the events in a table are about, the oldest first.
+async fn contents(db: &Db, table: &str) -> Vec<String> {
+    let owner = db.owner().await;
+    let statement = Statement::from_string(owner.get_database_backend(), format!("SELECT * FROM {table} ORDER BY id"));
+    let rows = owner.query_all_raw(statement).await.unwrap();
+    owner.close().await.unwrap();
+    let content = |row: &sea_orm::QueryResult| {
+        let texts = ["aggregate_type", "aggregate_id", "event_type", "topic", "partition_key", "payload", "headers"];
+        let texts = texts.map(|column| row.try_get::<Option<String>>("", column).unwrap());
+        let version = row.try_get::<Option<i64>>("", "aggregate_version").unwrap();
+        let content_type = row.try_get::<String>("", "content_type").unwrap();
+        let numbers = (version, row.try_get::<i32>("", "event_version").unwrap());
+        // Without a key it depends on the id.
+        let keyed = texts[4].is_some();
+        format!("{texts:?} {content_type} {numbers:?} {:?}", keyed.then(|| row.try_get::<i16>("", "shard").unwrap()))
+    };
+    rows.iter().map(content).collect()
 }
 
 fn micros(time: SystemTime) -> i64 {
@@ -129,6 +162,30 @@ on_every_database! {
         }
         assert_eq!(row.try_get::<Option<i64>>("", "aggregate_version").unwrap(), None);
         assert_eq!(row.try_get::<Option<String>>("", "payload").unwrap().as_deref(), Some("\"\""));
+    }
+
+    async fn an_event_alone_is_written_like_one_of_many(db) {
+        let outbox = db.outbox().await;
+        let delays = [None, Some(Duration::from_secs(3600))];
+        for n in 0..3 {
+            for delay in delays {
+                let txn = outbox.begin().await.unwrap();
+                stage_nth(&txn, n, delay);
+                txn.commit().await.unwrap();
+            }
+        }
+        let txn = outbox.begin().await.unwrap();
+        for n in 0..3 {
+            for delay in delays {
+                stage_nth(&txn, n, delay);
+            }
+        }
+        txn.commit().await.unwrap();
+        for table in ["outbox_event", "outbox_scheduled"] {
+            let contents = contents(&db, table).await;
+            assert_eq!(contents.len(), 6);
+            assert_eq!(contents[..3], contents[3..], "{table}");
+        }
     }
 
     async fn a_tombstone_and_an_empty_payload_differ(db) {
