@@ -5,7 +5,7 @@ use outbox_core::store::{LaneRead, LaneRows, ReadRequest, Row, StoreError};
 use sea_orm::{ConnectionTrait, DbBackend, StreamTrait, Value};
 use uuid::Uuid;
 
-use super::read::{DOING, limits, size};
+use super::read::{DOING, size};
 use super::row::{Cells, Read, message_of, message_with, number};
 use super::sql::array;
 use super::{Inner, query_each};
@@ -37,8 +37,7 @@ impl Inner {
             if self.sql.backend == DbBackend::Postgres {
                 self.forward_light(conn, request, lanes, binary, &mut found).await?;
             } else {
-                let statement = self.forward_union(request, lanes);
-                self.forward_weighed(conn, statement, lanes, binary, &mut found).await?;
+                self.forward_by_parts(conn, request, lanes, binary, &mut found).await?;
             }
         }
         Ok(found)
@@ -111,7 +110,7 @@ impl Inner {
     }
 
     /// Reads with statements in which the database adds the sizes up.
-    async fn forward_weighed(
+    pub(super) async fn forward_weighed(
         &self,
         conn: &(impl ConnectionTrait + StreamTrait),
         (text, values): (String, Vec<Value>),
@@ -165,34 +164,6 @@ impl Inner {
         );
         (text, listed(lanes, request.processor))
     }
-
-    /// MariaDB 10 and SQLite have no LATERAL: one part per shard. The sizes come from a pass of their own, so that no
-    /// payload goes through a temporary table.
-    fn forward_union(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
-        let server = if self.sql.backend == DbBackend::MySql {
-            format!("CONCAT_WS(' ', @@server_id, @@hostname, @@port, {})", self.sql.made_at())
-        } else {
-            "NULL".to_owned()
-        };
-        let columns = message_of("e");
-        let (wait, parked) = (self.wait("e"), self.parked("e"));
-        let (mut parts, mut values) = (Vec::with_capacity(lanes.len()), Vec::new());
-        for lane in lanes {
-            let shard = Value::from(number(lane.lease.shard));
-            let known = if lane.known.is_empty() { String::new() } else { not_in(&lane.known) };
-            let window = self.window(&format!("seq > ?{known}"));
-            parts.push(format!(
-                "SELECT s.shard, s.generation, {server}, w.later, {columns}, {wait}, {parked} FROM {} s \
-                 LEFT JOIN ({window}) w ON 1 = 1 LEFT JOIN {} e ON e.shard = ? AND e.seq = w.seq \
-                 WHERE s.shard = ? AND s.owner = ? AND s.epoch = ?",
-                self.sql.shard, self.sql.event
-            ));
-            values.extend([shard.clone(), lane.after.into()]);
-            values.extend(limits(lane.limit, lane.bytes));
-            values.extend([shard.clone(), shard, request.processor.into(), lane.lease.epoch.into()]);
-        }
-        (parts.join(" UNION ALL "), values)
-    }
 }
 
 /// What is asked of each shard, as the columns of [`LANES`], and who asks.
@@ -241,12 +212,6 @@ fn cut(mut rows: Vec<Weighed>, asked: &LaneRead) -> Option<(Vec<Row>, bool)> {
 /// Nothing of a shard.
 pub(super) fn empty(shard: Shard, generation: i64) -> LaneRows {
     LaneRows { shard, generation, rows: Vec::new(), more: false, revisited: Vec::new(), more_revisited: false }
-}
-
-/// Numbers to leave out. Not the bare column: MariaDB would make a range out of every gap between them.
-fn not_in(known: &[i64]) -> String {
-    let list: Vec<String> = known.iter().map(ToString::to_string).collect();
-    format!(" AND seq + 0 NOT IN ({})", list.join(", "))
 }
 
 /// Numbers as PostgreSQL writes a multirange, in which it finds one by halving.

@@ -9,6 +9,7 @@ mod error;
 mod forward;
 mod lease;
 mod open;
+mod parts;
 mod promote;
 mod quiet;
 mod read;

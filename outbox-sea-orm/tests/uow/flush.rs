@@ -182,7 +182,7 @@ on_every_database! {
         }
         txn.commit().await.unwrap();
         for table in ["outbox_event", "outbox_scheduled"] {
-            let contents = contents(&db, table).await;
+            let contents = contents(db, table).await;
             assert_eq!(contents.len(), 6);
             assert_eq!(contents[..3], contents[3..], "{table}");
         }
