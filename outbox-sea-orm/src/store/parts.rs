@@ -72,8 +72,7 @@ impl Inner {
         }
     }
 
-    /// One part per shard. The sizes come from a pass of their own, so that no
-    /// payload goes through a temporary table.
+    /// One part per shard. The sizes come from a pass of their own, so that no payload goes through a temporary table.
     fn forward_union(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
         let server = self.server();
         let columns = message_of("e");
