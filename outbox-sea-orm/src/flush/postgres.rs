@@ -4,7 +4,7 @@
 use outbox_core::Envelope;
 use sea_orm::Value;
 
-use super::row::{COLUMN_COUNT, COLUMNS, Row};
+use super::row::{COLUMNS, Row};
 use super::{Sql, Target};
 
 /// Array elements cannot be null, so a bit per nullable column says whether its value counts.
@@ -24,12 +24,11 @@ pub(super) fn insert(sql: &Sql, rows: &[Row<'_>], target: Target, shards: u16, b
 
 fn one(sql: &Sql, row: &Row<'_>, target: Target, shards: u16, binary: bool) -> (String, Vec<Value>) {
     let (table, extra, extra_values) = rest(sql, target, "$14");
-    let numbers: Vec<String> = (1..=COLUMN_COUNT).map(|n| format!("${n}")).collect();
     let text = format!(
-        "INSERT INTO {table} ({COLUMNS}, shards, {extra}) VALUES ({}, {shards}, {extra_values})",
-        numbers.join(", ")
+        "INSERT INTO {table} ({COLUMNS}, shards, {extra}) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, {shards}, {extra_values})"
     );
-    let mut values = row.values(binary).to_vec();
+    let mut values = Vec::from(row.values(binary));
     if target == Target::Scheduled {
         values.push(row.delay().into());
     }

@@ -167,8 +167,8 @@ impl Inner {
             DbBackend::MySql => format!("{} FOR UPDATE", self.sql.look_up_same_event("d")),
             _ => self.sql.look_up_same_event("d"),
         };
-        let text =
-            format!("SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {} {events}", self.sql.rows("d", &WHICH),);
+        let source = self.sql.rows("d", &WHICH);
+        let text = format!("SELECT e.shard, e.seq, e.id, e.attempts, e.errors FROM {source} {events}");
         let which: Vec<Which> = changes.iter().map(|change| change.which).collect();
         let mut known = HashMap::new();
         for row in query(txn, self.sql.statement(&text, [list(&which)]), DOING).await? {
