@@ -37,7 +37,12 @@ impl Inner {
             if self.sql.backend == DbBackend::Postgres {
                 self.forward_light(conn, request, lanes, binary, &mut found).await?;
             } else {
-                self.forward_by_parts(conn, request, lanes, binary, &mut found).await?;
+                // Only of shards that have something is more asked than what their last number is.
+                let busy = self.busy(conn, request, lanes, &mut found).await?;
+                if !busy.is_empty() {
+                    let statement = self.forward_union(request, &busy);
+                    self.forward_weighed(conn, statement, &busy, binary, &mut found).await?;
+                }
             }
         }
         Ok(found)
@@ -110,7 +115,7 @@ impl Inner {
     }
 
     /// Reads with statements in which the database adds the sizes up.
-    pub(super) async fn forward_weighed(
+    async fn forward_weighed(
         &self,
         conn: &(impl ConnectionTrait + StreamTrait),
         (text, values): (String, Vec<Value>),

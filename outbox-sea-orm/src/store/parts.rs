@@ -2,7 +2,7 @@
 //! shard is a part of a UNION of its own, which costs much more than to find out that there is nothing in it.
 
 use outbox_core::store::{LaneRead, LaneRows, Lease, ReadRequest, StoreError};
-use sea_orm::{ConnectionTrait, DbBackend, StreamTrait, Value};
+use sea_orm::{ConnectionTrait, DbBackend, Value};
 
 use super::forward::{Found, empty};
 use super::read::{DOING, limits};
@@ -10,25 +10,8 @@ use super::row::{Cells, message_of, number};
 use super::{Inner, query};
 
 impl Inner {
-    /// Only of shards that have something is more asked than what their last number is.
-    pub(super) async fn forward_by_parts(
-        &self,
-        conn: &(impl ConnectionTrait + StreamTrait),
-        request: &ReadRequest,
-        lanes: &[LaneRead],
-        binary: bool,
-        found: &mut Found,
-    ) -> Result<(), StoreError> {
-        let busy = self.busy(conn, request, lanes, found).await?;
-        if busy.is_empty() {
-            return Ok(());
-        }
-        let statement = self.forward_union(request, &busy);
-        self.forward_weighed(conn, statement, &busy, binary, found).await
-    }
-
     /// The shards that have events after their marks. The others go to `found`, with nothing.
-    async fn busy(
+    pub(super) async fn busy(
         &self,
         conn: &impl ConnectionTrait,
         request: &ReadRequest,
@@ -73,7 +56,7 @@ impl Inner {
     }
 
     /// One part per shard. The sizes come from a pass of their own, so that no payload goes through a temporary table.
-    fn forward_union(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
+    pub(super) fn forward_union(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
         let server = self.server();
         let columns = message_of("e");
         let (wait, parked) = (self.wait("e"), self.parked("e"));
