@@ -35,23 +35,22 @@ impl Inner {
         let mut found = Found { lanes: Vec::with_capacity(request.lanes.len()), server: None };
         for lanes in request.lanes.chunks(MOST_SHARDS) {
             if self.sql.backend == DbBackend::Postgres {
-                self.forward_light(conn, request, lanes, binary, &mut found).await?;
-            } else {
-                // Only of shards that have something is more asked than what their last number is.
-                let busy = self.busy(conn, request, lanes, &mut found).await?;
-                if !busy.is_empty() {
-                    let statement = self.forward_union(request, &busy);
-                    self.forward_weighed(conn, statement, &busy, binary, &mut found).await?;
-                }
+                self.forward_some(conn, request, lanes, binary, &mut found).await?;
+                continue;
+            }
+            // Only of shards that have something is more asked than what their last number is.
+            let busy = self.busy(conn, request, lanes, &mut found).await?;
+            if !busy.is_empty() {
+                self.forward_some(conn, request, &busy, binary, &mut found).await?;
             }
         }
         Ok(found)
     }
 
-    /// PostgreSQL: the usual case, in which payloads are about as large as those before them. To add their sizes up in
-    /// the database costs more than to read them. So those that are larger by far are left out, and what came with its
-    /// payload is counted here. Where the first event is such a one, the shard is read again.
-    async fn forward_light(
+    /// The usual case is that payloads are about as large as those before them. To add their sizes up in the database
+    /// costs more than to read them. So those that are larger by far are left out, and what came with its payload is
+    /// counted here. Where the first event is such a one, the shard is read again.
+    async fn forward_some(
         &self,
         conn: &(impl ConnectionTrait + StreamTrait),
         request: &ReadRequest,
@@ -59,12 +58,32 @@ impl Inner {
         binary: bool,
         found: &mut Found,
     ) -> Result<(), StoreError> {
-        let (text, values) = self.light(request, lanes);
+        let heavy = self.forward_light(conn, request, lanes, binary, found).await?;
+        if heavy.is_empty() {
+            return Ok(());
+        }
+        self.forward_weighed(conn, request, &heavy, binary, found).await
+    }
+
+    /// Says in which shards the first event was left out.
+    async fn forward_light(
+        &self,
+        conn: &(impl ConnectionTrait + StreamTrait),
+        request: &ReadRequest,
+        lanes: &[LaneRead],
+        binary: bool,
+        found: &mut Found,
+    ) -> Result<Vec<LaneRead>, StoreError> {
+        let (text, values) = match self.sql.backend {
+            DbBackend::Postgres => self.light_lateral(request, lanes),
+            _ => self.light_parts(request, lanes),
+        };
         let mut shards: Vec<(Shard, i64, Vec<Weighed>)> = Vec::with_capacity(lanes.len());
         query_each(conn, self.sql.statement(&text, values), DOING, |row| {
             let mut cells = Cells::new(row, binary, DOING);
             let shard = cells.shard()?;
             let generation = cells.take()?;
+            found.server = cells.take()?;
             let size = cells.size()?;
             // Rows of a shard come together.
             if shards.last().is_none_or(|(last, ..)| *last != shard) {
@@ -87,21 +106,18 @@ impl Inner {
                 None => heavy.push(asked.clone()),
             }
         }
-        if heavy.is_empty() {
-            return Ok(());
-        }
-        let statement = self.forward_lateral(request, &heavy);
-        self.forward_weighed(conn, statement, &heavy, binary, found).await
+        Ok(heavy)
     }
 
-    fn light(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
+    /// PostgreSQL: one text for any shards, so that it is prepared once per connection.
+    fn light_lateral(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
         // Mostly there is nothing to leave out, and then no row is asked about it.
         let all_unknown = lanes.iter().all(|lane| lane.known.is_empty());
         let unknown = if all_unknown { "" } else { " AND NOT (l.known @> e.seq)" };
         // The size is known without the payload being put together.
         let columns = message_with("w", "CASE WHEN w.size <= l.light THEN w.payload END");
         let text = format!(
-            "SELECT s.shard, s.generation, w.size, {columns}, {}, {} FROM {LANES} {} \
+            "SELECT s.shard, s.generation, NULL::text, w.size, {columns}, {}, {} FROM {LANES} {} \
              LEFT JOIN LATERAL (\
              SELECT e.*, octet_length(e.payload) AS size FROM {} e \
              WHERE e.shard = l.shard AND e.seq > l.after{unknown} \
@@ -118,11 +134,15 @@ impl Inner {
     async fn forward_weighed(
         &self,
         conn: &(impl ConnectionTrait + StreamTrait),
-        (text, values): (String, Vec<Value>),
+        request: &ReadRequest,
         lanes: &[LaneRead],
         binary: bool,
         found: &mut Found,
     ) -> Result<(), StoreError> {
+        let (text, values) = match self.sql.backend {
+            DbBackend::Postgres => self.weighed_lateral(request, lanes),
+            _ => self.weighed_parts(request, lanes),
+        };
         let from = found.lanes.len();
         query_each(conn, self.sql.statement(&text, values), DOING, |row| {
             let mut cells = Cells::new(row, binary, DOING);
@@ -150,8 +170,8 @@ impl Inner {
         Ok(())
     }
 
-    /// PostgreSQL: one text for any shards, so that it is prepared once per connection.
-    fn forward_lateral(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
+    /// PostgreSQL, likewise.
+    fn weighed_lateral(&self, request: &ReadRequest, lanes: &[LaneRead]) -> (String, Vec<Value>) {
         let text = format!(
             "SELECT s.shard, s.generation, NULL::text, w.later, {}, w.wait, w.parked FROM {LANES} {} \
              LEFT JOIN LATERAL (\
@@ -189,7 +209,7 @@ fn listed(lanes: &[LaneRead], processor: Uuid) -> Vec<Value> {
 type Weighed = (usize, Row);
 
 /// The largest payload that comes with the rest: if all were as large, they would be twice as much as was asked for.
-fn light(asked: &LaneRead) -> usize {
+pub(super) fn light(asked: &LaneRead) -> usize {
     const LEAST: usize = 1_024;
     (asked.bytes / (asked.limit.max(1) as usize)).saturating_mul(2).max(LEAST)
 }

@@ -127,20 +127,18 @@ impl Inner {
         Ok((rows, more))
     }
 
-    /// The numbers of a shard's first events that meet a condition, within two limits (see [`limits`]), each with the
+    /// The shard and numbers of its first events that meet a condition, within two limits (see [`limits`]), each with the
     /// one that comes next, if there is one.
     pub(super) fn window(&self, condition: &str) -> String {
-        let size = match self.sql.backend {
-            DbBackend::Sqlite => "length(CAST(payload AS BLOB))",
-            _ => "octet_length(payload)",
-        };
         format!(
-            "SELECT v.seq, v.later FROM (SELECT u.seq, LEAD(u.seq) OVER (ORDER BY u.seq) AS later, \
+            "SELECT v.shard, v.seq, v.later FROM (SELECT u.shard, u.seq, LEAD(u.seq) OVER (ORDER BY u.seq) AS later, \
              ROW_NUMBER() OVER (ORDER BY u.seq) AS n, \
              SUM(u.size) OVER (ORDER BY u.seq ROWS UNBOUNDED PRECEDING) AS total FROM (\
-             SELECT seq, COALESCE({size}, 0) AS size FROM {} WHERE shard = ? AND {condition} ORDER BY seq LIMIT ?) u) v \
+             SELECT shard, seq, COALESCE({}, 0) AS size FROM {}{} WHERE shard = ? AND {condition} ORDER BY seq LIMIT ?) u) v \
              WHERE v.n <= ? AND (v.n = 1 OR v.total <= ?)",
-            self.sql.event
+            self.sql.size_of("payload"),
+            self.sql.event,
+            self.sql.by_primary_key()
         )
     }
 
@@ -161,9 +159,14 @@ impl Inner {
     }
 }
 
-/// The parameters of a window: one row more than asked for, which says whether there is one.
+/// One row more than asked for, which says whether there is one.
+pub(super) fn more_than(limit: u32) -> Value {
+    (i64::from(limit) + 1).into()
+}
+
+/// The parameters of a window.
 pub(super) fn limits(limit: u32, bytes: usize) -> [Value; 3] {
-    [(i64::from(limit) + 1).into(), i64::from(limit).into(), size(bytes).into()]
+    [more_than(limit), i64::from(limit).into(), size(bytes).into()]
 }
 
 pub(super) fn size(bytes: usize) -> i64 {

@@ -54,6 +54,14 @@ impl Sql {
         format!("{greatest}({column}, 0) - {}", self.now())
     }
 
+    /// How many bytes a payload has.
+    pub(super) fn size_of(&self, payload: &str) -> String {
+        match self.backend {
+            DbBackend::Sqlite => format!("length(CAST({payload} AS BLOB))"),
+            _ => format!("octet_length({payload})"),
+        }
+    }
+
     /// Microseconds since the epoch by the database's clock, whatever the session's time zone.
     pub(super) fn now(&self) -> &'static str {
         match self.backend {
@@ -124,7 +132,8 @@ impl Sql {
         }
     }
 
-    /// Without it MariaDB reads a small table from end to end, and locks what it reads.
+    /// Without it MariaDB reads a small table from end to end, and locks what it reads, or looks for a shard's rows among all
+    /// others, by an index on what they are ordered by.
     pub(super) fn by_primary_key(&self) -> &'static str {
         if self.backend == DbBackend::MySql { " FORCE INDEX (PRIMARY)" } else { "" }
     }

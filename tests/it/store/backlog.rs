@@ -166,3 +166,37 @@ async fn a_backlog_is_never_searched_on_mariadb() {
     // 10 rounds of 8 shards with 5,000 events: what is left is reading by keys, and lists of our own.
     assert!(rows < 20_000, "{rows} rows were read one after the other");
 }
+
+/// What MariaDB has prepared for a session.
+const PREPARED: &str = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.SESSION_STATUS \
+     WHERE VARIABLE_NAME = 'COM_STMT_PREPARE'";
+
+/// Whichever shards have something, and whatever is known of them: to prepare a statement costs as much as to carry it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_are_prepared_once_on_mariadb() {
+    let Some(db) = outbox_tests::mariadb().await else { return };
+    let outboxed = Outboxed::new(db).await;
+    let pool = outboxed.one_connection().await;
+    let store = SeaOrmStore::new(pool.clone(), TableNames::default());
+    let owner = Owner::of(&store, LONG).await;
+    stage(&outboxed, 200).await;
+    let found = owner.read(&store).await;
+    let mut prepared = Vec::new();
+    for first in [0, 3] {
+        // `known` of the first event or two, and nothing: of one shard, of two and so on.
+        for (busy, known) in (1..=8).flat_map(|busy| [0, 1, 2].map(|known| (busy, known))) {
+            let lanes = owner.held.iter().cycle().skip(first).take(8).enumerate().map(|(n, lease)| {
+                let rows = &found.lanes.iter().find(|lane| lane.shard == lease.shard).unwrap().rows;
+                let known = rows.iter().take(known).map(|row| row.message.seq).collect();
+                let after = if n < busy { 0 } else { i64::MAX };
+                LaneRead { after, known, limit: 5, ..Owner::lane(lease) }
+            });
+            let request = ReadRequest { processor: owner.id, lanes: lanes.collect() };
+            let reply = store.read(request).await.unwrap();
+            assert_eq!(reply.lanes.iter().filter(|lane| lane.rows.len() == 5 && lane.more).count(), busy);
+        }
+        prepared.push(numbers(&pool, PREPARED).await[0]);
+    }
+    assert!(prepared[0] >= 8, "what was prepared is seen: {prepared:?}");
+    assert_eq!(prepared[0], prepared[1]);
+}

@@ -17,7 +17,7 @@ impl Inner {
             "SELECT {}, {}, {}, {}, \
              (SELECT COUNT(*) FROM {} p WHERE {}), (SELECT COUNT(*) FROM {} s WHERE {}), \
              {now} - (SELECT MIN(f.first) FROM (SELECT \
-             (SELECT e.created_at FROM {} e WHERE e.shard = s.shard ORDER BY e.seq LIMIT 1) AS first FROM {} s) f)",
+             (SELECT e.created_at FROM {} e{} WHERE e.shard = s.shard ORDER BY e.seq LIMIT 1) AS first FROM {} s) f)",
             up_to(&self.sql.event),
             up_to(&self.sql.scheduled),
             up_to(&self.sql.dead),
@@ -27,6 +27,7 @@ impl Inner {
             self.sql.shard,
             self.free(),
             self.sql.event,
+            self.sql.by_primary_key(),
             self.sql.shard,
         );
         let mut stats = StoreStats::default();
