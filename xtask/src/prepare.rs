@@ -6,8 +6,8 @@ use anyhow::Context;
 
 use crate::services::install::{find, find_or_install};
 
-/// Libraries for TLS and SASL in librdkafka, and what builds an OpenSSL along.
-const PACKAGES: [&str; 4] = ["pkg-config", "libssl-dev", "libsasl2-dev", "perl"];
+/// Libraries for TLS and SASL in librdkafka.
+const PACKAGES: [&str; 3] = ["pkg-config", "libssl-dev", "libsasl2-dev"];
 
 pub(crate) fn run() -> anyhow::Result<()> {
     find_or_install("what --all-features is built with (the headers of OpenSSL and Cyrus SASL)", &PACKAGES, is_there)
@@ -15,7 +15,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn is_there() -> Option<()> {
-    find("perl", &[])?;
     let mut libraries = Command::new(find("pkg-config", &[])?);
     libraries.args(["--exists", "openssl", "libsasl2"]).stdout(Stdio::null()).stderr(Stdio::null());
     libraries.status().is_ok_and(|status| status.success()).then_some(())

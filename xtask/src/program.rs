@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::ensure;
 
 use crate::interrupt::Interrupt;
-use crate::{supervise, workspace};
+use crate::{prepare, supervise, workspace};
 
 /// Built together unless they are to be fast: what they depend on has the same features then, and is built once.
 const TOGETHER: [&str; 2] = ["outbox-sea-orm-chaos", "outbox-sea-orm-benches"];
@@ -25,6 +25,11 @@ pub(crate) fn build(name: &str, profile: Profile, interrupt: &Interrupt) -> anyh
     let folder = match profile {
         Profile::Dev => {
             cargo.args(["build", "--workspace"]).args(TOGETHER.iter().flat_map(|name| ["--bin", name]));
+            // As the tests are built, where that is possible: nothing is built again then. An example brings the features
+            // along that only tests and examples ask for.
+            if prepare::run().is_ok() {
+                cargo.args(["--all-features", "--example", "quickstart"]);
+            }
             "debug"
         }
         Profile::Release => {

@@ -14,6 +14,9 @@ use crate::{prepare, supervise, workspace};
 /// two cores, and as long again to build.
 const LIMIT: Duration = Duration::from_mins(45);
 
+/// How many tests run at a time: unless it says so, two for each core, as most of them wait for servers.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 pub(crate) fn run(skip: Vec<Service>, pass: &Pass, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     for (name, reason) in pass.left_out() {
@@ -37,6 +40,10 @@ pub(crate) fn run(skip: Vec<Service>, pass: &Pass, arguments: &[OsString]) -> an
             tests.env(AS_ROLES, "1");
         }
         tests.env(SKIP, servers.skipped_names());
+        if std::env::var_os(THREADS).is_none() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            tests.env(THREADS, (2 * cores).to_string());
+        }
         // For tests that need a server of their own, to crash it.
         tests.env("OUTBOX_XTASK", std::env::current_exe()?).env("OUTBOX_TEST_RUN", &servers.folder);
         supervise::run(tests, &interrupt, Some(LIMIT))
