@@ -155,12 +155,12 @@ impl Holds {
 
     /// Holds a key from `from` on, until told otherwise.
     pub(super) fn hold_key(&mut self, key: Key, from: i64) {
-        if let Some(pass) = &mut self.pass {
-            pass.keys.remove(&key);
-        }
+        // What a pass that looks for it has not come to is still passed over.
+        let left = self.pass.as_mut().and_then(|pass| pass.keys.remove(&key).then_some(pass.cursor));
         let entry = self.keys.entry(key).or_insert(KeyHold { from, until: None, in_pass: false, again: None });
-        let again = entry.again.take().unwrap_or(from);
-        entry.from = if entry.in_pass { from.min(again) } else { entry.from.min(from) };
+        let again = entry.again.take();
+        entry.from = if entry.in_pass { from } else { entry.from.min(from) };
+        entry.from = left.into_iter().chain(again).fold(entry.from, i64::min);
         entry.in_pass = false;
         if let Some(until) = entry.until.take() {
             self.due.remove(&until);
@@ -392,5 +392,19 @@ mod tests {
         assert_eq!(holds.advance(now, None, |_| true), None);
         let next = holds.revisit(now, 100, |_| true, None).unwrap();
         assert_eq!((next.from, next.keys), (30, vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn a_key_that_leaves_a_pass_is_looked_for_from_where_the_pass_is() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let key = Key::Ordered(OrderKey::new("things", "a"));
+        holds.hold_key(key.clone(), 10);
+        holds.release_key(&key, now);
+        assert_eq!(holds.revisit(now, 100, |_| true, None).map(|pass| pass.from), Some(10));
+        // Held for what came back from the publisher while the pass is under way.
+        holds.hold_key(key.clone(), 11);
+        holds.release_key(&key, now);
+        assert_eq!(holds.advance(now, None, |_| true), None);
+        assert_eq!(holds.revisit(now, 100, |_| true, None).map(|pass| pass.from), Some(10));
     }
 }
