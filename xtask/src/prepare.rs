@@ -14,7 +14,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         .context("without it, name the features to build with: cargo xtask test -- --features <features>")
 }
 
-fn is_there() -> Option<()> {
+/// Whether it is there, without installing anything.
+pub(crate) fn is_there() -> Option<()> {
     let mut libraries = Command::new(find("pkg-config", &[])?);
     libraries.args(["--exists", "openssl", "libsasl2"]).stdout(Stdio::null()).stderr(Stdio::null());
     libraries.status().is_ok_and(|status| status.success()).then_some(())

@@ -25,9 +25,9 @@ pub(crate) fn build(name: &str, profile: Profile, interrupt: &Interrupt) -> anyh
     let folder = match profile {
         Profile::Dev => {
             cargo.args(["build", "--workspace"]).args(TOGETHER.iter().flat_map(|name| ["--bin", name]));
-            // As the tests are built, where that is possible: nothing is built again then. An example brings the features
-            // along that only tests and examples ask for.
-            if prepare::run().is_ok() {
+            // As the tests are built, where there is what that takes: nothing is built again then. An example brings the
+            // features along that only tests and examples ask for.
+            if prepare::is_there().is_some() {
                 cargo.args(["--all-features", "--example", "quickstart"]);
             }
             "debug"

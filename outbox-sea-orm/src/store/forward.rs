@@ -34,14 +34,20 @@ impl Inner {
     ) -> Result<Found, StoreError> {
         let mut found = Found { lanes: Vec::with_capacity(request.lanes.len()), server: None };
         for lanes in request.lanes.chunks(MOST_SHARDS) {
-            if self.sql.backend == DbBackend::Postgres {
-                self.forward_some(conn, request, lanes, binary, &mut found).await?;
+            let busy;
+            let lanes = if self.sql.backend == DbBackend::Postgres {
+                lanes
+            } else {
+                // Only of shards that have something is more asked than what their last number is.
+                busy = self.busy(conn, request, lanes, &mut found).await?;
+                &busy
+            };
+            if lanes.is_empty() {
                 continue;
             }
-            // Only of shards that have something is more asked than what their last number is.
-            let busy = self.busy(conn, request, lanes, &mut found).await?;
-            if !busy.is_empty() {
-                self.forward_some(conn, request, &busy, binary, &mut found).await?;
+            let heavy = self.forward_light(conn, request, lanes, binary, &mut found).await?;
+            if !heavy.is_empty() {
+                self.forward_weighed(conn, request, &heavy, binary, &mut found).await?;
             }
         }
         Ok(found)
@@ -49,23 +55,7 @@ impl Inner {
 
     /// The usual case is that payloads are about as large as those before them. To add their sizes up in the database
     /// costs more than to read them. So those that are larger by far are left out, and what came with its payload is
-    /// counted here. Where the first event is such a one, the shard is read again.
-    async fn forward_some(
-        &self,
-        conn: &(impl ConnectionTrait + StreamTrait),
-        request: &ReadRequest,
-        lanes: &[LaneRead],
-        binary: bool,
-        found: &mut Found,
-    ) -> Result<(), StoreError> {
-        let heavy = self.forward_light(conn, request, lanes, binary, found).await?;
-        if heavy.is_empty() {
-            return Ok(());
-        }
-        self.forward_weighed(conn, request, &heavy, binary, found).await
-    }
-
-    /// Says in which shards the first event was left out.
+    /// counted here. Where the first event is such a one, the shard is to be read again: these are returned.
     async fn forward_light(
         &self,
         conn: &(impl ConnectionTrait + StreamTrait),

@@ -183,17 +183,20 @@ async fn looks_are_prepared_once_on_mariadb() {
     let found = owner.read(&store).await;
     let mut prepared = Vec::new();
     for first in [0, 3] {
-        // `known` of the first event or two, and nothing: of one shard, of two and so on.
+        // Of one shard, of two and so on; of none anything is known, or of some the first event or two.
         for (busy, known) in (1..=8).flat_map(|busy| [0, 1, 2].map(|known| (busy, known))) {
             let lanes = owner.held.iter().cycle().skip(first).take(8).enumerate().map(|(n, lease)| {
                 let rows = &found.lanes.iter().find(|lane| lane.shard == lease.shard).unwrap().rows;
+                let known = if known == 0 { 0 } else { (n + known) % 3 };
                 let known = rows.iter().take(known).map(|row| row.message.seq).collect();
                 let after = if n < busy { 0 } else { i64::MAX };
                 LaneRead { after, known, limit: 5, ..Owner::lane(lease) }
             });
             let request = ReadRequest { processor: owner.id, lanes: lanes.collect() };
+            let known: Vec<i64> = request.lanes.iter().flat_map(|lane| lane.known.clone()).collect();
             let reply = store.read(request).await.unwrap();
             assert_eq!(reply.lanes.iter().filter(|lane| lane.rows.len() == 5 && lane.more).count(), busy);
+            assert!(reply.lanes.iter().flat_map(|lane| &lane.rows).all(|row| !known.contains(&row.message.seq)));
         }
         prepared.push(numbers(&pool, PREPARED).await[0]);
     }

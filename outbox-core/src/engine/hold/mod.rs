@@ -1,6 +1,8 @@
 //! [`Holds`]: what a lane has passed over, and where to look for it again.
 
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,9 +160,8 @@ impl Holds {
         // What a pass that looks for it has not come to is still passed over.
         let left = self.pass.as_mut().and_then(|pass| pass.keys.remove(&key).then_some(pass.cursor));
         let entry = self.keys.entry(key).or_insert(KeyHold { from, until: None, in_pass: false, again: None });
-        let again = entry.again.take();
+        let from = left.into_iter().chain(entry.again.take()).fold(from, i64::min);
         entry.from = if entry.in_pass { from } else { entry.from.min(from) };
-        entry.from = left.into_iter().chain(again).fold(entry.from, i64::min);
         entry.in_pass = false;
         if let Some(until) = entry.until.take() {
             self.due.remove(&until);
@@ -370,41 +371,4 @@ impl Pass {
 /// Whether an event may have to wait for what is `held`: for events of its own destination, and for those of its key.
 fn concerns(held: &Destination, key: &Key, destination: &Destination) -> bool {
     held == destination || (matches!(key, Key::Ordered(_)) && held.may_share_keys(destination))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::OrderKey;
-
-    #[test]
-    fn what_comes_to_light_behind_a_pass_keeps_later_events_of_its_key_back() {
-        let (mut holds, now) = (Holds::default(), Instant::now());
-        let key = Key::Ordered(OrderKey::new("things", "a"));
-        let things = Destination::of("things");
-        holds.hold_key(key.clone(), 10);
-        holds.release_key(&key, now);
-        assert_eq!(holds.revisit(now, 100, |_| true, None).map(|pass| pass.from), Some(10));
-        assert_eq!(holds.advance(now, Some(50), |_| true), None);
-        assert!(!holds.covers_revisited(&key, &things, 60), "the pass has come for it");
-        assert!(holds.covers_key(&key, 30), "committed late, and the pass is beyond it");
-        assert!(holds.covers_revisited(&key, &things, 60), "not before the other");
-        assert_eq!(holds.advance(now, None, |_| true), None);
-        let next = holds.revisit(now, 100, |_| true, None).unwrap();
-        assert_eq!((next.from, next.keys), (30, vec!["a".to_owned()]));
-    }
-
-    #[test]
-    fn a_key_that_leaves_a_pass_is_looked_for_from_where_the_pass_is() {
-        let (mut holds, now) = (Holds::default(), Instant::now());
-        let key = Key::Ordered(OrderKey::new("things", "a"));
-        holds.hold_key(key.clone(), 10);
-        holds.release_key(&key, now);
-        assert_eq!(holds.revisit(now, 100, |_| true, None).map(|pass| pass.from), Some(10));
-        // Held for what came back from the publisher while the pass is under way.
-        holds.hold_key(key.clone(), 11);
-        holds.release_key(&key, now);
-        assert_eq!(holds.advance(now, None, |_| true), None);
-        assert_eq!(holds.revisit(now, 100, |_| true, None).map(|pass| pass.from), Some(10));
-    }
 }
