@@ -209,7 +209,7 @@ async fn ended(process: &mut ProcessorProcess) -> std::process::ExitStatus {
 }
 
 /// A processor fails at its step, with writers beside it; then a healthy one finishes.
-async fn processor_fails(stage: Stage, point: &str, nth: usize, action: Action) {
+async fn processor_fails(stage: &Stage, point: &str, nth: usize, action: Action) {
     let what = format!("{point} {action:?}");
     stage.write(EVENTS / 2).await;
     stage.write_delayed().await;
@@ -236,7 +236,7 @@ async fn processor_fails(stage: Stage, point: &str, nth: usize, action: Action) 
 }
 
 /// A writer fails at its step in the middle of its work; what it has committed is delivered, and nothing else.
-async fn writer_fails(stage: Stage, program: &str, point: &str, nth: usize, action: Action) {
+async fn writer_fails(stage: &Stage, program: &str, point: &str, nth: usize, action: Action) {
     let what = format!("{point} {action:?}");
     let mut writer = stage.other(program, &action.at(point, nth)).await;
     let died = !ended(&mut writer).await.success();
@@ -257,7 +257,7 @@ async fn writer_fails(stage: Stage, program: &str, point: &str, nth: usize, acti
 
 /// A processor fails while it parks a key, or an operator while requeueing it. At last everything is delivered, in
 /// order, although the key stood still meanwhile.
-async fn parking_fails(stage: Stage, point: &str, nth: usize, action: Action) {
+async fn parking_fails(stage: &Stage, point: &str, nth: usize, action: Action) {
     let what = format!("{point} {action:?}");
     let at = |here: bool| if here { action.at(point, nth) } else { String::new() };
     let txn = stage.outbox.begin().await.unwrap();
@@ -299,10 +299,11 @@ async fn matrix<F: Future<Output = Option<TestDatabase>> + Send>(database: fn() 
             let Some(db) = database().await else { return };
             let stage = Stage::new(db, kafka.clone()).await;
             match step {
-                Step::Processor => processor_fails(stage, point, nth, action).await,
-                Step::Writer(program) => writer_fails(stage, program, point, nth, action).await,
-                Step::Parking => parking_fails(stage, point, nth, action).await,
+                Step::Processor => processor_fails(&stage, point, nth, action).await,
+                Step::Writer(program) => writer_fails(&stage, program, point, nth, action).await,
+                Step::Parking => parking_fails(&stage, point, nth, action).await,
             }
+            stage.db.remove().await;
         })
         .await;
 }

@@ -30,7 +30,7 @@ pub struct TestDatabase {
     /// Whether the accounts of the roles are there.
     pub(crate) roles: OnceCell<()>,
     // Last, so that our own connections are gone before the database is.
-    _owner: Owner,
+    owner: Owner,
 }
 
 /// A new database on the PostgreSQL server; `None` when it is left out by request.
@@ -55,7 +55,7 @@ pub async fn on_server(server: &str) -> TestDatabase {
     let mut options = options(&url);
     options.max_connections(10).acquire_timeout(Duration::from_secs(30));
     let connection = Database::connect(options).await.expect("a connection to a database just created");
-    TestDatabase { kind, url, connection, roles: OnceCell::new(), _owner: owner }
+    TestDatabase { kind, url, connection, roles: OnceCell::new(), owner }
 }
 
 /// A new SQLite file as we recommend to use it: WAL, several connections, foreign keys.
@@ -79,6 +79,14 @@ pub async fn sqlite_default_pool() -> TestDatabase {
 }
 
 impl TestDatabase {
+    /// Removes it as dropping it does, which blocks the thread: a task that does several things at a time would stand
+    /// still, a login of its own in its middle, and PostgreSQL drops no database while somebody is logging in.
+    pub async fn remove(self) {
+        let Self { connection, owner, .. } = self;
+        drop(connection);
+        owner.remove().await;
+    }
+
     /// Which database this is.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -155,7 +163,7 @@ async fn in_file(configure: impl FnOnce(&mut ConnectOptions)) -> TestDatabase {
     let mut options = options(&url);
     configure(&mut options);
     let connection = Database::connect(options).await.expect("a connection to a new file");
-    TestDatabase { kind: Kind::Sqlite, url, connection, roles: OnceCell::new(), _owner: owner }
+    TestDatabase { kind: Kind::Sqlite, url, connection, roles: OnceCell::new(), owner }
 }
 
 /// Without a line of log for every statement.

@@ -11,7 +11,7 @@ use crate::Role;
 /// Removes a database when it is dropped, after a failed test too.
 #[derive(Debug)]
 pub(super) enum Owner {
-    Server { server: String, name: String },
+    Server { server: String, name: Option<String> },
     File(#[expect(dead_code, reason = "dropping it removes the folder")] TempDir),
 }
 
@@ -23,7 +23,7 @@ impl Owner {
         admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("may create databases");
         admin.close().await.expect("closing a connection");
         let url = with_database(server, &name);
-        (Self::Server { server: server.to_owned(), name }, url)
+        (Self::Server { server: server.to_owned(), name: Some(name) }, url)
     }
 
     pub(super) fn in_file() -> (Self, String) {
@@ -31,12 +31,22 @@ impl Owner {
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.sqlite").display());
         (Self::File(folder), url)
     }
+
+    /// The same as dropping it, while other futures of the same task go on.
+    pub(super) async fn remove(mut self) {
+        let Self::Server { server, name } = &mut self else { return };
+        if let Some(name) = name.take() {
+            // As below.
+            remove(server, &name).await.ok();
+        }
+    }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         let Self::Server { server, name } = self else { return };
-        let (server, name) = (server.clone(), name.clone());
+        let Some(name) = name.take() else { return };
+        let server = std::mem::take(server);
         // Dropping cannot wait for a future, and the runtime that we may be on cannot be entered twice.
         let removal = thread::spawn(move || -> Result<(), DbErr> {
             let runtime = tokio::runtime::Builder::new_current_thread()
