@@ -76,7 +76,12 @@ impl Lane {
         let seq = message.seq;
         match self.tracked.get(&seq) {
             None => return false,
-            Some(id) if *id == message.id() => drop(self.doubtful.remove(&seq)),
+            // Unless it is being settled: it may have come since, and its settle did not find it.
+            Some(id) if *id == message.id() => {
+                if self.doubtful.contains(&seq) && !self.settling.iter().any(|change| change.seq == seq) {
+                    self.doubtful.remove(&seq);
+                }
+            }
             Some(_) => {
                 let key = Key::of(&message.envelope, seq);
                 let from = seq.min(self.drop_queue(&key));

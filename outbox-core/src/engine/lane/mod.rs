@@ -40,8 +40,8 @@ pub(super) struct Lane {
     decided: i64,
     /// What is in memory, by number: queued, with the publisher, or waiting for its settle.
     tracked: Map<i64, EventId>,
-    /// Numbers of it that may have been given out again, because there is a new generation: another server may have
-    /// taken over that had not heard of the last events.
+    /// Numbers of it that may have been given out again, or be given out again, because there is a new generation: another
+    /// server may have taken over that had not heard of the last events. Not in doubt any more is what it has shown.
     doubtful: Set<i64>,
     /// Such numbers that were given out again: the new event's key waits until the old event is out of the way.
     reused: Map<i64, (Key, Instant)>,
@@ -302,12 +302,11 @@ impl Lane {
                 self.holds.release_key(&key, until);
             }
         }
-        if settled_before {
-            // The new generation may mean that the database has lost what it wrote: are they there again?
-            for seq in &gone {
-                self.holds.hold_key(Key::Loose(*seq), *seq);
-                self.holds.release_key(&Key::Loose(*seq), now);
-            }
+        // A new generation may mean that the database has lost what it wrote, or that it was written before the event was
+        // there: are they there again?
+        for seq in gone.iter().filter(|seq| settled_before || self.doubtful.contains(seq)) {
+            self.holds.hold_key(Key::Loose(*seq), *seq);
+            self.holds.release_key(&Key::Loose(*seq), now);
         }
         gone
     }

@@ -65,3 +65,53 @@ fn a_deletion_that_was_lost_before_its_answer_came_is_noticed() {
     rig.pass(LEASE);
     assert_eq!(with_publisher(&rig, one).len(), 1, "it is there again, and so is published again");
 }
+
+/// A scheduled event that is with the publisher. Another server takes over, to which it is not due yet, and its
+/// delivery is settled there, without an answer; then it becomes due, under the same number.
+fn due_again(rig: &mut Rig) -> (usize, EventId) {
+    let scheduled = event("things", "key");
+    let one = rig.start(config());
+    let image = rig.store.image();
+    rig.store.commit([scheduled.clone()]);
+    rig.handle(one, Event::Woken);
+    assert_eq!(with_publisher(rig, one), [scheduled.id]);
+    rig.store.fail_over(image);
+    rig.handle(one, Event::Woken);
+    rig.pass(Duration::from_secs(1));
+    rig.nodes[one].late_answers = Some(Vec::new());
+    assert_eq!(rig.report(one, |_| true, delivered), 1);
+    rig.pass(Duration::from_secs(1));
+    rig.store.commit([scheduled.clone()]);
+    (one, scheduled.id)
+}
+
+fn answer_settles(rig: &mut Rig, n: usize) {
+    let answers = rig.nodes[n].late_answers.take().unwrap();
+    assert_eq!(answers.len(), 1);
+    answers.into_iter().for_each(|answer| rig.handle(n, answer));
+}
+
+#[test]
+fn what_comes_back_before_its_settle_is_answered_is_looked_for() {
+    let mut rig = Rig::new(1);
+    let (one, id) = due_again(&mut rig);
+    rig.handle(one, Event::Woken);
+    rig.pass(Duration::from_secs(1));
+    answer_settles(&mut rig, one);
+    rig.pass(LEASE);
+    assert_eq!(with_publisher(&rig, one), [id]);
+}
+
+#[test]
+fn what_comes_back_in_a_read_during_which_its_settle_is_answered_is_looked_for() {
+    let mut rig = Rig::new(1);
+    let (one, id) = due_again(&mut rig);
+    rig.nodes[one].late_reads = Some(Vec::new());
+    rig.handle(one, Event::Woken);
+    answer_settles(&mut rig, one);
+    let read = rig.nodes[one].late_reads.take().unwrap();
+    assert_eq!(read.len(), 1);
+    read.into_iter().for_each(|answer| rig.handle(one, answer));
+    rig.pass(LEASE);
+    assert_eq!(with_publisher(&rig, one), [id]);
+}
