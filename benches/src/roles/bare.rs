@@ -21,6 +21,8 @@ pub(crate) const PRODUCER: [(&str, &str); 5] = [
     ("partitioner", "murmur2_random"),
 ];
 
+const REQUEST: Duration = Duration::from_secs(20);
+
 /// A producer alone: the same records as the outbox makes of the same events.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Bare {
@@ -44,6 +46,11 @@ impl Bare {
             PRODUCER.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         let producer: ThreadedProducer<DefaultProducerContext> =
             config.set("bootstrap.servers", &self.brokers).create()?;
+        // One that only sends gets its producer id at the second try, half a second after the first. With what brokers say
+        // of themselves comes a try of its own, once there is a connection.
+        for _ in 0..2 {
+            producer.client().fetch_metadata(Some(&self.topic), REQUEST)?;
+        }
         let payloads = Payloads::new(self.bytes);
         println!("{READY}");
         for n in 0..self.events {
