@@ -112,6 +112,11 @@ impl Holds {
         self.pass.as_ref().is_some_and(|pass| pass.probe.is_some())
     }
 
+    /// Whether a key is held, or looked for.
+    pub(super) fn has_key(&self, key: &Key) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// Whether a topic, or this part of it, is held.
     pub(super) fn has_topic(&self, topic: &Destination) -> bool {
         self.topics.contains_key(topic)

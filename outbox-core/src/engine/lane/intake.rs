@@ -103,6 +103,15 @@ impl Lane {
             if self.holds.covers_revisited(&key, &destination, seq) {
                 return;
             }
+            // Committed late, or under a number that was given out again, and found for the sake of another key: earlier
+            // ones of its key may be among what is new.
+            let is_new = seq > self.mark && !self.passed.contains(&seq);
+            if is_new && matches!(key, Key::Ordered(_)) && !self.holds.has_key(&key) {
+                self.holds.hold_key(key.clone(), seq);
+                self.holds.release_key(&key, now);
+                self.pass_over(seq);
+                return;
+            }
             let may_go = topics.flows(&destination) && !self.holds.is_probing(&destination);
             if !may_go && !topics.admit_probe(&destination, self.lease.shard) {
                 self.holds.hold_revisited(&destination, seq);

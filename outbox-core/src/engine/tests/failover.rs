@@ -115,3 +115,26 @@ fn what_comes_back_in_a_read_during_which_its_settle_is_answered_is_looked_for()
     rig.pass(LEASE);
     assert_eq!(with_publisher(&rig, one), [id]);
 }
+
+#[test]
+fn what_has_a_number_that_is_looked_for_comes_in_its_turn() {
+    let mut rig = Rig::new(1);
+    let one = rig.start(config());
+    let image = rig.store.image();
+    drop(rig.store.begin([event("things", "rolled back")]));
+    rig.store.commit([event("things", "old")]);
+    rig.handle(one, Event::Woken);
+    rig.store.fail_over(image);
+    rig.handle(one, Event::Woken);
+    rig.pass(Duration::from_secs(1));
+    rig.nodes[one].late_answers = Some(Vec::new());
+    assert_eq!(rig.report(one, |_| true, delivered), 1);
+    rig.pass(Duration::from_secs(1));
+    // The second has the number of the old one, which is looked for, and nobody has read the first, which must be dead
+    // before anything of its key goes on.
+    let [first, second] = [event("things", "new"), event("things", "new")];
+    rig.garbled.insert(first.id);
+    rig.store.commit([first, second]);
+    answer_settles(&mut rig, one);
+    assert_eq!(with_publisher(&rig, one), []);
+}

@@ -9,6 +9,7 @@ mod parked;
 mod parts;
 mod reads;
 mod slow;
+mod turns;
 mod unreadable;
 
 use std::collections::HashSet;
