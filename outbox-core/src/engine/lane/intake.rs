@@ -104,10 +104,10 @@ impl Lane {
                 return;
             }
             // Committed late, or under a number that was given out again, and found for the sake of another key: earlier
-            // ones of its key may be among what is new.
+            // ones of its key may be among what no read has come to. A search for the key finds them in their order.
             let is_new = seq > self.mark && !self.passed.contains(&seq);
             if is_new && matches!(key, Key::Ordered(_)) && !self.holds.has_key(&key) {
-                self.holds.hold_key(key.clone(), seq);
+                self.holds.hold_key(key.clone(), self.mark + 1);
                 self.holds.release_key(&key, now);
                 self.pass_over(seq);
                 return;
