@@ -31,7 +31,9 @@ impl Relay {
         let complaints = Complaints::count()?;
         // SeaORM's own number of connections; it opens them as they are needed.
         let outbox = Outbox::new(connect(&self.database, 10).await?);
-        let publisher = KafkaPublisher::builder(&self.brokers).from_env()?.build()?;
+        // Whatever the environment says, no other broker gets these events.
+        let publisher =
+            KafkaPublisher::builder(&self.brokers).from_env()?.set("bootstrap.servers", &self.brokers).build()?;
         let processor = outbox.processor(publisher).from_env()?.spawn()?;
         println!("{READY}");
         told_to_stop().await;

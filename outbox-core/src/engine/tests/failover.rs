@@ -1,6 +1,7 @@
 //! Another server takes over that has not heard of the last events, and gives out their numbers again.
 
 use super::*;
+use crate::testing::memory_faults::Image;
 
 /// An event that is with the publisher, and is gone with the old server; and two of another key, the first of which has
 /// its number now.
@@ -66,6 +67,16 @@ fn a_deletion_that_was_lost_before_its_answer_came_is_noticed() {
     assert_eq!(with_publisher(&rig, one).len(), 1, "it is there again, and so is published again");
 }
 
+/// Another server takes over; there, what is with the publisher is settled, without an answer.
+fn settled_elsewhere(rig: &mut Rig, one: usize, image: Image) {
+    rig.store.fail_over(image);
+    rig.handle(one, Event::Woken);
+    rig.pass(Duration::from_secs(1));
+    rig.nodes[one].late_answers = Some(Vec::new());
+    assert_eq!(rig.report(one, |_| true, delivered), 1);
+    rig.pass(Duration::from_secs(1));
+}
+
 /// A scheduled event that is with the publisher. Another server takes over, to which it is not due yet, and its
 /// delivery is settled there, without an answer; then it becomes due, under the same number.
 fn due_again(rig: &mut Rig) -> (usize, EventId) {
@@ -75,12 +86,7 @@ fn due_again(rig: &mut Rig) -> (usize, EventId) {
     rig.store.commit([scheduled.clone()]);
     rig.handle(one, Event::Woken);
     assert_eq!(with_publisher(rig, one), [scheduled.id]);
-    rig.store.fail_over(image);
-    rig.handle(one, Event::Woken);
-    rig.pass(Duration::from_secs(1));
-    rig.nodes[one].late_answers = Some(Vec::new());
-    assert_eq!(rig.report(one, |_| true, delivered), 1);
-    rig.pass(Duration::from_secs(1));
+    settled_elsewhere(rig, one, image);
     rig.store.commit([scheduled.clone()]);
     (one, scheduled.id)
 }
@@ -124,12 +130,7 @@ fn what_has_a_number_that_is_looked_for_comes_in_its_turn() {
     drop(rig.store.begin([event("things", "rolled back")]));
     rig.store.commit([event("things", "old")]);
     rig.handle(one, Event::Woken);
-    rig.store.fail_over(image);
-    rig.handle(one, Event::Woken);
-    rig.pass(Duration::from_secs(1));
-    rig.nodes[one].late_answers = Some(Vec::new());
-    assert_eq!(rig.report(one, |_| true, delivered), 1);
-    rig.pass(Duration::from_secs(1));
+    settled_elsewhere(&mut rig, one, image);
     // The second has the number of the old one, which is looked for, and nobody has read the first, which must be dead
     // before anything of its key goes on.
     let [first, second] = [event("things", "new"), event("things", "new")];
