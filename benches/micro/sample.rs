@@ -1,4 +1,4 @@
-use outbox_core::{Message, Origin, Shard};
+use outbox_core::{Message, Origin, Place, Shard};
 use outbox_sea_orm::OutboxEvent;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub(crate) fn messages(events: usize) -> Vec<Message> {
         let encoded = outbox_core::Envelope::encode(&event, options, outbox_core::Headers::new(), &limits);
         let envelope = encoded.expect("a good event");
         let shard = Shard::of_key(envelope.key.as_deref().unwrap_or_default(), crate::engine::SHARDS);
-        Message { envelope, seq: n as i64 + 1, shard, attempts: 0, origin: Origin::Staged }
+        Message { envelope, seq: n as i64 + 1, shard, attempts: 0, origin: Origin::Staged, place: Place::default() }
     };
     (0..events).map(encode).collect()
 }

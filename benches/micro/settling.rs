@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use criterion::{BatchSize, Criterion, Throughput};
 use outbox_core::store::{Change, Fate, LaneSettle, Lease, SettleRequest, Store};
-use outbox_core::{EventId, Shard};
+use outbox_core::{EventId, Place, Shard};
 use outbox_sea_orm::Outbox;
 use sea_orm::{DatabaseBackend, MockDatabase, MockExecResult, Value};
 use tokio::runtime::Runtime;
@@ -51,7 +51,8 @@ fn prepared(backend: DatabaseBackend) -> (impl Store, SettleRequest) {
         .append_query_results([(0..LANES).map(row).collect::<Vec<_>>()])
         .append_exec_results(done)
         .into_connection();
-    let change = |n: usize| Change { seq: n as i64, id: EventId::new(), fate: Fate::Delivered };
+    let change =
+        |n: usize| Change { seq: n as i64, id: EventId::new(), place: Place(n as u64 + 1), fate: Fate::Delivered };
     let lane = |shard| LaneSettle { lease: lease(shard), generation: 1, changes: (0..EACH).map(change).collect() };
     let request = SettleRequest { processor: PROCESSOR, lanes: (0..LANES).map(lane).collect() };
     (Outbox::new(db).store(), request)

@@ -42,7 +42,7 @@ pub use event::{
     AggregateRoot, Encoded, Envelope, EventId, EventOptions, Headers, Limits, OrderKey, OutboxEvent, PendingEvents,
     StageError,
 };
-pub use message::{Message, Origin};
+pub use message::{Message, Origin, Place};
 pub use processor::{Processor, ProcessorHandle};
 pub use publisher::{Delivery, Outcome, Partition, PublishError, PublishErrorKind, Publisher, Receipt};
 pub use publisher::{FnPublisher, LogPublisher, MemoryPublisher, NoopPublisher, Router, publish_fn, publish_with};

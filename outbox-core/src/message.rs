@@ -19,6 +19,11 @@ pub enum Origin {
     Requeued,
 }
 
+/// Where a store has an event, in its own words and as far as it wants to remember that: a hint, possibly out of date, for
+/// the store that gave it alone. By default nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Place(pub u64);
+
 /// A committed event on its way to the broker.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
@@ -32,6 +37,8 @@ pub struct Message {
     pub attempts: u32,
     /// How it came to its place.
     pub origin: Origin,
+    /// Where its store has it, which means nothing to anybody else.
+    pub place: Place,
 }
 
 impl Message {

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::Lease;
 use crate::event::EventId;
+use crate::message::{Message, Place};
 use crate::shard::Shard;
 
 /// Writes back what became of events, all or none of a shard's.
@@ -44,8 +45,18 @@ pub struct Change {
     pub seq: i64,
     /// its id: both must match, because numbers can repeat after a restore.
     pub id: EventId,
+    /// Where the store has seen it, which may help to find it.
+    pub place: Place,
     /// What happened.
     pub fate: Fate,
+}
+
+impl Change {
+    /// What became of this event.
+    #[must_use]
+    pub fn of(message: &Message, fate: Fate) -> Self {
+        Self { seq: message.seq, id: message.id(), place: message.place, fate }
+    }
 }
 
 /// What happened to an event.

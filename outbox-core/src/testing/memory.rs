@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::event::{Envelope, OrderKey};
-use crate::message::{Message, Origin};
+use crate::message::{Message, Origin, Place};
 use crate::shard::Shard;
 use crate::store::{
     Change, DeadLetter, DeadState, Fate, LaneRead, LaneRows, LaneSettle, Lease, LeaseReply, LeaseRequest, Reach,
@@ -248,7 +248,14 @@ impl Tables {
         let parked = row.envelope.order_key().is_some_and(|key| self.parked.contains(&key));
         let (envelope, shard) = (row.envelope.clone(), row.shard);
         Row {
-            message: Arc::new(Message { envelope, seq, shard, attempts: row.attempts, origin: row.origin }),
+            message: Arc::new(Message {
+                envelope,
+                seq,
+                shard,
+                attempts: row.attempts,
+                origin: row.origin,
+                place: Place::default(),
+            }),
             retry_in,
             parked,
             unreadable: None,
@@ -271,7 +278,7 @@ impl Tables {
     pub(super) fn settle_lane(&mut self, lane: LaneSettle) -> (Shard, Settled) {
         let shard = lane.lease.shard;
         let current = self.shards.get(&shard).is_some_and(|row| row.generation == lane.generation);
-        for Change { seq, id, fate } in lane.changes {
+        for Change { seq, id, fate, .. } in lane.changes {
             if self.pending.get(&seq).is_none_or(|row| row.envelope.id != id) {
                 continue;
             }

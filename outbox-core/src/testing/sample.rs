@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use crate::event::{Encoded, Envelope, EventId, Headers};
-use crate::message::{Message, Origin};
+use crate::message::{Message, Origin, Place};
 use crate::shard::Shard;
 
 /// A message for the test of a publisher, with a new id and no headers. Change what the test is about.
@@ -24,5 +24,5 @@ pub fn message(topic: &str, key: Option<&str>, seq: i64, payload: impl Into<Byte
         created_at: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
         delay: None,
     };
-    Message { envelope, seq, shard: Shard::new(0), attempts: 0, origin: Origin::Staged }
+    Message { envelope, seq, shard: Shard::new(0), attempts: 0, origin: Origin::Staged, place: Place::default() }
 }

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbBackend, StreamTrait, Value};
 use uuid::Uuid;
 
 use super::read::{DOING, size};
-use super::row::{Cells, Read, message_of, message_with, number};
+use super::row::{Cells, Read, message_of, message_with, number, place_of};
 use super::sql::array;
 use super::{Inner, query_each};
 
@@ -75,6 +75,9 @@ impl Inner {
             let generation = cells.take()?;
             found.server = cells.take()?;
             let size = cells.size()?;
+            if self.sql.backend == DbBackend::Postgres {
+                cells.place()?;
+            }
             // Rows of a shard come together.
             if shards.last().is_none_or(|(last, ..)| *last != shard) {
                 let expected = lanes.iter().find(|lane| lane.lease.shard == shard).map_or(0, |lane| lane.limit);
@@ -107,14 +110,15 @@ impl Inner {
         // The size is known without the payload being put together.
         let columns = message_with("w", "CASE WHEN w.size <= l.light THEN w.payload END");
         let text = format!(
-            "SELECT s.shard, s.generation, NULL::text, w.size, {columns}, {}, {} FROM {LANES} {} \
+            "SELECT s.shard, s.generation, NULL::text, w.size, w.place, {columns}, {}, {} FROM {LANES} {} \
              LEFT JOIN LATERAL (\
-             SELECT e.*, octet_length(e.payload) AS size FROM {} e \
+             SELECT e.*, octet_length(e.payload) AS size, {} AS place FROM {} e \
              WHERE e.shard = l.shard AND e.seq > l.after{unknown} \
              ORDER BY e.seq LIMIT l.most + 1) w ON true",
             self.wait("w"),
             self.parked("w"),
             self.sql.look_up_lease(),
+            place_of("e"),
             self.sql.event,
         );
         (text, listed(lanes, request.processor))
@@ -253,7 +257,7 @@ mod tests {
 
     use outbox_core::event::{Envelope, EventId, Headers};
     use outbox_core::store::Lease;
-    use outbox_core::{Message, Origin};
+    use outbox_core::{Message, Origin, Place};
 
     use super::*;
 
@@ -288,7 +292,14 @@ mod tests {
                 created_at: SystemTime::UNIX_EPOCH,
                 delay: None,
             };
-            let message = Message { envelope, seq: n, shard: Shard::new(0), attempts: 0, origin: Origin::Staged };
+            let message = Message {
+                envelope,
+                seq: n,
+                shard: Shard::new(0),
+                attempts: 0,
+                origin: Origin::Staged,
+                place: Place::default(),
+            };
             (*size, Row { message: message.into(), unreadable: None, retry_in: None, parked: false })
         };
         let mut rows: Vec<Weighed> = (1..).zip(sizes).map(row).collect();

@@ -1,13 +1,14 @@
 //! From rows to events.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use outbox_core::event::{Envelope, EventId, Headers};
 use outbox_core::store::{Rejection, StoreError};
-use outbox_core::{Message, Origin, Shard};
+use outbox_core::{Message, Origin, Place, Shard};
 #[cfg(feature = "postgres")]
 use sea_orm::sqlx::{Decode, Postgres, Row as _, Type, postgres::PgRow};
 use sea_orm::{DbErr, QueryResult, TryGetable};
@@ -31,6 +32,25 @@ const BODY: [&str; 12] = [
     "headers",
     "created_at",
 ];
+
+/// Where PostgreSQL has a row of the table called `alias`: the number of a page in four bytes, and of a line on it in two.
+pub(super) fn place_of(alias: &str) -> String {
+    format!("tidsend({alias}.ctid)")
+}
+
+/// Places of rows as PostgreSQL writes an array of them. Those that are unknown, or come from elsewhere, are nowhere.
+pub(super) fn places(places: impl Iterator<Item = Place>) -> String {
+    let mut list = String::from("{");
+    for Place(place) in places {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(list, r#""({},{})""#, u32::try_from(place >> 16).unwrap_or(u32::MAX), place & 0xFFFF);
+    }
+    list.push('}');
+    list
+}
 
 /// [`BODY`] as a list, for an INSERT.
 pub(super) fn body() -> String {
@@ -68,6 +88,7 @@ pub(super) struct Cells<'r> {
     next: usize,
     binary: bool,
     doing: &'static str,
+    place: Place,
     problem: Option<String>,
 }
 
@@ -96,6 +117,7 @@ impl<'r> Cells<'r> {
             next: 0,
             binary,
             doing,
+            place: Place::default(),
             problem: None,
         }
     }
@@ -138,6 +160,13 @@ impl<'r> Cells<'r> {
     /// The size of a payload, if there is one.
     pub(super) fn size(&mut self) -> Result<usize, StoreError> {
         Ok(self.take::<Option<i32>>()?.and_then(|size| usize::try_from(size).ok()).unwrap_or(0))
+    }
+
+    /// Where PostgreSQL has the next event, as [`PLACE`] says it.
+    pub(super) fn place(&mut self) -> Result<(), StoreError> {
+        let place = self.take::<Option<Vec<u8>>>()?.unwrap_or_default();
+        self.place = Place(place.iter().fold(0, |place, byte| place << 8 | u64::from(*byte)));
+        Ok(())
     }
 
     pub(super) fn shard(&mut self) -> Result<Shard, StoreError> {
@@ -205,7 +234,7 @@ impl<'r> Cells<'r> {
                 Origin::Staged
             }
         };
-        let message = Arc::new(Message { envelope, seq, shard, attempts: self.count()?, origin });
+        let message = Arc::new(Message { envelope, seq, shard, attempts: self.count()?, origin, place: self.place });
         Ok(Some(Read { message, unreadable: self.problem.take() }))
     }
 

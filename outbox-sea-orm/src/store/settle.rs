@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 
+use outbox_core::Place;
 use outbox_core::event::EventId;
 use outbox_core::store::{Change, Fate, Lease, Rejection, SettleReply, SettleRequest, Settled, StoreError};
 use sea_orm::{DatabaseTransaction, DbBackend, Value};
 use serde_json::json;
 
 use super::lease::Held;
-use super::row::{Cells, body, body_of, errors, number};
+use super::row::{Cells, body, body_of, errors, number, places};
 use super::sql::{Column, WHICH, array, clip, count, hex, micros};
 use super::steady::Work;
 use super::{Inner, execute, query};
@@ -77,16 +78,18 @@ impl Inner {
         held: &Held,
     ) -> Result<SettleReply, StoreError> {
         let mut reply = SettleReply::default();
-        let (mut gone, mut careful) = (Vec::new(), Vec::new());
+        let placed = self.sql.backend == DbBackend::Postgres;
+        let (mut seen, mut gone, mut careful) = (Vec::new(), Vec::new(), Vec::new());
         for lane in &request.lanes {
             let Some((_, generation)) = held.leases.iter().find(|(lease, _)| *lease == lane.lease) else {
                 reply.lanes.push((lane.lease.shard, Settled::LeaseLost));
                 continue;
             };
             let current = self.generation(*generation) == lane.generation;
-            for Change { seq, id, fate } in &lane.changes {
+            for Change { seq, id, place, fate } in &lane.changes {
                 let which = Which { shard: number(lane.lease.shard), seq: *seq, id: *id };
                 match fate {
+                    Fate::Delivered if placed && *place != Place::default() => seen.push((*place, which)),
                     Fate::Delivered => gone.push(which),
                     _ if current => careful.push(Careful { which, fate }),
                     // An operator has put events back since they were judged.
@@ -97,6 +100,11 @@ impl Inner {
         }
         for careful in careful.chunks(MOST_ERRORS) {
             gone.extend(self.write_carefully(txn, careful, held.now).await?);
+        }
+        for seen in seen.chunks(MOST) {
+            if self.remove_where_seen(txn, seen).await? < seen.len() as u64 {
+                gone.extend(seen.iter().map(|(_, which)| *which));
+            }
         }
         for gone in gone.chunks(MOST) {
             self.remove(txn, gone, DOING).await?;
@@ -252,6 +260,23 @@ impl Inner {
             self.sql.look_up_same_event("d"),
         );
         execute(txn, self.sql.statement(&text, [list(which)]), DOING).await.map(drop)
+    }
+
+    /// PostgreSQL: removes those of these events that are where they were seen, and says how many. Others may be somewhere
+    /// else since an UPDATE, or gone; and something else may be in their place.
+    async fn remove_where_seen(&self, txn: &DatabaseTransaction, seen: &[(Place, Which)]) -> Result<u64, StoreError> {
+        // Asked for in this way, the list is searched by a hash, whatever is believed about its length.
+        let text = format!(
+            "DELETE FROM {} WHERE ctid = ANY(?::text::tid[]) \
+             AND ((seq, id) IN (SELECT * FROM unnest(?::bigint[], ?::uuid[]))) IS TRUE",
+            self.sql.event
+        );
+        let values = [
+            places(seen.iter().map(|(place, _)| *place)).into(),
+            array(seen, |(_, which)| which.seq),
+            array(seen, |(_, which)| *which.id.as_uuid()),
+        ];
+        execute(txn, self.sql.statement(&text, values), DOING).await
     }
 
     /// Removes pending events.

@@ -81,7 +81,7 @@ fn each_header(message: &Message, mut write: impl FnMut(&str, &str)) {
 
 #[cfg(test)]
 mod tests {
-    use outbox_core::{Envelope, Headers, Shard};
+    use outbox_core::{Envelope, Headers, Place, Shard};
 
     use super::*;
 
@@ -105,7 +105,14 @@ mod tests {
             created_at: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
             delay: None,
         };
-        Message { envelope, seq: i64::MAX, shard: Shard::new(1), attempts: 0, origin: Origin::Staged }
+        Message {
+            envelope,
+            seq: i64::MAX,
+            shard: Shard::new(1),
+            attempts: 0,
+            origin: Origin::Staged,
+            place: Place::default(),
+        }
     }
 
     fn written(message: &Message) -> Vec<(String, String)> {

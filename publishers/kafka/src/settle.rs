@@ -88,7 +88,7 @@ mod tests {
     use std::time::SystemTime;
 
     use outbox_core::publisher::Reports;
-    use outbox_core::{Delivery, Envelope, EventId, Headers, Message, Origin, Outcome, Shard};
+    use outbox_core::{Delivery, Envelope, EventId, Headers, Message, Origin, Outcome, Place, Shard};
 
     use super::*;
     use crate::ticket::{Batch, Gauge};
@@ -138,7 +138,14 @@ mod tests {
                 created_at: SystemTime::UNIX_EPOCH,
                 delay: None,
             };
-            let message = Message { envelope, seq: 0, shard: Shard::new(0), attempts: 0, origin: Origin::Staged };
+            let message = Message {
+                envelope,
+                seq: 0,
+                shard: Shard::new(0),
+                attempts: 0,
+                origin: Origin::Staged,
+                place: Place::default(),
+            };
             let delivery = Delivery::new(message, order, Arc::<Seen>::clone(&self.seen));
             let mut ticket = Ticket::new(delivery, order, Arc::clone(&self.batch));
             ticket.sent = true;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use outbox_core::event::{Envelope, EventId, Headers};
 use outbox_core::publisher::Reports;
-use outbox_core::{Delivery, Message, Origin, Outcome, Publisher, Shard};
+use outbox_core::{Delivery, Message, Origin, Outcome, Place, Publisher, Shard};
 use outbox_kafka::KafkaPublisher;
 use outbox_tests::{Kafka, drop_at, eventually, ledger};
 
@@ -72,7 +72,14 @@ impl World {
             };
             let token = self.ids.len() as u64;
             self.ids.push(envelope.id);
-            let message = Message { envelope, seq: 0, shard: Shard::new(0), attempts: 0, origin: Origin::Staged };
+            let message = Message {
+                envelope,
+                seq: 0,
+                shard: Shard::new(0),
+                attempts: 0,
+                origin: Origin::Staged,
+                place: Place::default(),
+            };
             Delivery::new(message, token, Arc::clone(&self.reported) as _)
         };
         (0..BATCH).map(delivery).collect()

@@ -74,7 +74,7 @@ impl Owner {
         let rows = self.rows().await;
         let of_label = |(_, _, row): &&(Lease, i64, Row)| row.message.envelope.key.as_deref() == Some(label);
         let (lease, generation, row) = rows.iter().find(of_label).unwrap();
-        let change = Change { seq: row.message.seq, id: row.message.id(), fate };
+        let change = Change::of(&row.message, fate);
         let lane = LaneSettle { lease: *lease, generation: *generation, changes: vec![change] };
         SettleRequest { processor: self.id, lanes: vec![lane] }
     }

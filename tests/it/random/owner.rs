@@ -126,7 +126,7 @@ impl<'w> Owner<'w> {
                 self.sink.publish(Outcomes::new().deliveries([Arc::clone(message)])).await;
                 Fate::Delivered
             };
-            changes.push(Change { seq: message.seq, id: message.id(), fate });
+            changes.push(Change::of(message, fate));
         }
         changes
     }

@@ -49,8 +49,7 @@ async fn work(store: &SeaOrmStore, owner: &Owner) {
     let reply = store.read(request).await.unwrap();
     let lanes = reply.lanes.iter().map(|found| {
         let fates = [Fate::Delivered, Fate::Parked, Fate::Delivered, retry(), dead()];
-        let changes =
-            found.rows.iter().zip(fates).map(|(row, fate)| Change { seq: row.message.seq, id: row.message.id(), fate });
+        let changes = found.rows.iter().zip(fates).map(|(row, fate)| Change::of(&row.message, fate));
         let lease = owner.held[usize::from(found.shard.number())];
         LaneSettle { lease, generation: found.generation, changes: changes.collect() }
     });

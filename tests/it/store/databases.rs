@@ -63,10 +63,10 @@ on_every_database! {
         let rows: Vec<_> = owner.read(store).await.lanes.into_iter().flat_map(|lane| lane.rows).collect();
         let settle = async |n: usize, fate| {
             let message = &rows[n].message;
-            let (seq, id, shard) = (message.seq, message.id(), message.shard);
+            let shard = message.shard;
             let read = owner.read(store).await;
             let generation = read.lanes.iter().find(|lane| lane.shard == shard).unwrap().generation;
-            let settled = owner.settle_under(generation, store, shard.number(), Change { seq, id, fate }).await;
+            let settled = owner.settle_under(generation, store, shard.number(), Change::of(message, fate)).await;
             assert_eq!(settled, Settled::Done);
         };
         let dead = |park| Fate::Dead { attempts: 1, error: "no".to_owned(), park };

@@ -134,8 +134,7 @@ async fn a_settle_hinders_no_insert_on_mariadb() {
     outboxed.execute(&blocker, &lock).await;
     let store = outboxed.store.clone();
     let slow = tokio::spawn(async move {
-        let changes =
-            rows.iter().map(|row| Change { seq: row.message.seq, id: row.message.id(), fate: Fate::Delivered });
+        let changes = rows.iter().map(|row| Change::of(&row.message, Fate::Delivered));
         let lease = owner.held[usize::from(shard)];
         let lanes = vec![LaneSettle { lease, generation: 0, changes: changes.collect() }];
         store.settle(SettleRequest { processor: owner.id, lanes }).await.unwrap()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outbox_core::Place;
 use outbox_core::event::EventId;
 use outbox_core::store::{
     Change, Fate, LaneRead, LaneSettle, Lease, LeaseRequest, Reach, ReadReply, ReadRequest, SettleRequest, Settled,
@@ -42,7 +43,7 @@ impl Owner {
 
     /// As one who has not read anything since the lane began.
     pub(super) async fn settle(&self, store: &SeaOrmStore, shard: u16, seq: i64, id: EventId, fate: Fate) -> Settled {
-        self.settle_under(0, store, shard, Change { seq, id, fate }).await
+        self.settle_under(0, store, shard, Change { seq, id, place: Place::default(), fate }).await
     }
 
     pub(super) async fn settle_under(

@@ -104,7 +104,7 @@ async fn what_is_put_back_ends_the_quiet() {
     let (decided, lane) = (reply.decided, reply.lanes.iter().find(|lane| !lane.rows.is_empty()).unwrap());
     let (shard, message) = (lane.shard.number(), &lane.rows[0].message);
     let fate = Fate::Dead { attempts: 1, error: "no".to_owned(), park: true };
-    let change = Change { seq: message.seq, id: message.id(), fate };
+    let change = Change::of(message, fate);
     owner.settle_under(lane.generation, store, shard, change).await;
     counting.settle_down(&owner, decided).await;
     let generation =

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use outbox_core::Envelope;
 use outbox_core::store::{Change, Fate, Settled, Store};
 use outbox_core::testing::contract::store::Fixture;
+use outbox_core::{Envelope, Place};
 use outbox_tests::{TestDatabase, on_every_server};
 
 use super::fixture::{Outboxed, event};
@@ -33,7 +33,7 @@ on_every_server! {
                 // Not the first one where a pooler has opened a new connection for a read.
                 let lanes = owner.read(store).await.lanes;
                 let generation = lanes.iter().find(|lane| lane.shard.number() == shard).unwrap().generation;
-                let settled = owner.settle_under(generation, store, shard, Change { seq, id, fate }).await;
+                let settled = owner.settle_under(generation, store, shard, Change { seq, id, place: Place::default(), fate }).await;
                 assert_eq!(settled, Settled::Done);
             };
             tokio::time::timeout(DEADLINE, work).await.expect("the settle waits for the writer");

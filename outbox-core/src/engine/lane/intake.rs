@@ -134,7 +134,7 @@ impl Lane {
         if row.parked {
             self.passed.remove(&seq);
             self.tracked.insert(seq, message.id());
-            self.changes.push(Change { seq, id: message.id(), fate: Fate::Parked });
+            self.changes.push(Change::of(&message, Fate::Parked));
             self.waiting.insert(seq, key);
             return;
         }

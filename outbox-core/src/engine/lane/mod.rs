@@ -170,7 +170,7 @@ impl Lane {
         let Some(stream) = self.streams.get_mut(key) else { return Progress::Waiting };
         let (changes, in_flight) = (&mut self.changes, &mut self.in_flight);
         let progress = stream.report(seq, outcome, |message| {
-            changes.push(Change { seq: message.seq, id: message.id(), fate: Fate::Delivered });
+            changes.push(Change::of(&message, Fate::Delivered));
             *in_flight -= 1;
         });
         match &progress {
@@ -214,7 +214,7 @@ impl Lane {
         from = from.min(self.drop_queue(&key));
         self.holds.hold_key(key.clone(), from);
         self.waiting.insert(rejected.seq, key);
-        self.changes.push(Change { seq: rejected.seq, id: rejected.id(), fate });
+        self.changes.push(Change::of(rejected, fate));
     }
 
     /// Holds a key until `until`, forgetting what is queued of it.

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use outbox_core::publisher::Reports;
-use outbox_core::{Delivery, Envelope, EventId, Headers, Message, Origin, Outcome, PublishErrorKind, Publisher, Shard};
+use outbox_core::{
+    Delivery, Envelope, EventId, Headers, Message, Origin, Outcome, Place, PublishErrorKind, Publisher, Shard,
+};
 use outbox_kafka::KafkaPublisher;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -104,7 +106,7 @@ pub(crate) fn message(topic: &str, key: Option<&str>, seq: i64, payload: impl In
         created_at: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
         delay: None,
     };
-    Message { envelope, seq, shard: Shard::new(0), attempts: 0, origin: Origin::Staged }
+    Message { envelope, seq, shard: Shard::new(0), attempts: 0, origin: Origin::Staged, place: Place::default() }
 }
 
 /// Bytes that no compression makes fewer.

@@ -164,8 +164,7 @@ pub async fn lists_come_in_pages(fixture: &dyn Fixture) {
     // Some at the same moment.
     let by_shard = |shard: Shard| rows.iter().filter(move |row| row.message.shard == shard);
     for lease in &one.held {
-        let changes =
-            by_shard(lease.shard).map(|row| Change { seq: row.message.seq, id: row.message.id(), fate: dead(1, true) });
+        let changes = by_shard(lease.shard).map(|row| Change::of(&row.message, dead(1, true)));
         let lane =
             LaneSettle { lease: *lease, generation: one.generation(lease.shard).await, changes: changes.collect() };
         fixture.store().settle(SettleRequest { processor: one.id, lanes: vec![lane] }).await.unwrap();

@@ -217,7 +217,7 @@ pub async fn a_stale_lease_neither_reads_nor_settles(fixture: &dyn Fixture) {
     // Another shard of the same request is not held up by it.
     let held = other.held.iter().find(|lease| lease.shard == rows[0].message.shard).copied().expect("a lease");
     let elsewhere = Lease { shard: Shard::new((held.shard.number() + 1) % SHARDS), epoch: held.epoch + 9 };
-    let change = Change { seq: rows[0].message.seq, id: rows[0].message.id(), fate: Fate::Delivered };
+    let change = Change::of(&rows[0].message, Fate::Delivered);
     let lanes = vec![
         LaneSettle { lease: elsewhere, generation: 0, changes: vec![change.clone()] },
         LaneSettle { lease: held, generation: 0, changes: vec![change] },

@@ -38,7 +38,7 @@ pub use reads::{
     a_revisit_finds_what_was_passed_over, what_is_rolled_back_is_decided, what_is_uncommitted_is_not_decided,
 };
 pub use settles::{
-    a_dead_event_moves_aside, a_parked_key_moves_aside_and_comes_back_in_its_order,
+    a_dead_event_moves_aside, a_parked_key_moves_aside_and_comes_back_in_its_order, a_place_is_only_a_hint,
     a_rejected_event_waits_and_remembers, a_retry_that_is_written_late_takes_nothing_back,
     number_and_id_must_both_match, settling_twice_is_settling_once, ten_rejections_are_kept,
     under_an_old_generation_only_deliveries_count,
@@ -93,6 +93,7 @@ macro_rules! for_every_store_clause {
             a_stale_lease_neither_reads_nor_settles,
             settling_twice_is_settling_once,
             number_and_id_must_both_match,
+            a_place_is_only_a_hint,
             a_rejected_event_waits_and_remembers,
             a_retry_that_is_written_late_takes_nothing_back,
             ten_rejections_are_kept,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Fixture;
 use super::support::{LONG, Processor, SHORT, bodies, body, commit_of, dead, order_key, retry};
 use crate::event::EventId;
+use crate::message::Place;
 use crate::store::{DeadState, Fate, Settled};
 
 /// See [`LaneSettle`](crate::store::LaneSettle).
@@ -32,13 +33,37 @@ pub async fn number_and_id_must_both_match(fixture: &dyn Fixture) {
     commit_of(fixture, "a", &["1"]).await;
     let one = Processor::alone(fixture).await;
     let rows = one.read().await;
-    let mut other = rows[0].clone();
-    Arc::make_mut(&mut other.message).envelope.id = EventId::new();
-    for fate in [Fate::Delivered, retry(1, LONG), dead(1, true), Fate::Parked] {
-        assert_eq!(one.settle(&other, fate).await, Settled::Done);
+    let [mut another, mut elsewhere] = [rows[0].clone(), rows[0].clone()];
+    Arc::make_mut(&mut another.message).envelope.id = EventId::new();
+    Arc::make_mut(&mut elsewhere.message).seq += 1;
+    for other in [another, elsewhere] {
+        for fate in [Fate::Delivered, retry(1, LONG), dead(1, true), Fate::Parked] {
+            assert_eq!(one.settle(&other, fate).await, Settled::Done);
+        }
     }
     assert_eq!(one.read().await, rows);
     assert_eq!(fixture.admin().dead_letters(None, 10).await.unwrap(), []);
+}
+
+/// See [`Place`].
+pub async fn a_place_is_only_a_hint(fixture: &dyn Fixture) {
+    commit_of(fixture, "a", &["1", "2", "3", "4"]).await;
+    let one = Processor::alone(fixture).await;
+    let rows = one.read().await;
+    let seen_at = |n: usize, place: Place| {
+        let mut row = rows[n].clone();
+        Arc::make_mut(&mut row.message).place = place;
+        row
+    };
+    one.settle(&seen_at(0, rows[1].message.place), Fate::Delivered).await;
+    assert_eq!(bodies(&one.read().await), ["2", "3", "4"], "something else is there");
+    for (n, place) in [(1, Place(u64::MAX)), (2, Place::default())] {
+        one.settle(&seen_at(n, place), Fate::Delivered).await;
+    }
+    assert_eq!(bodies(&one.read().await), ["4"], "nothing can be there, and nothing is known");
+    one.settle(&rows[3], retry(1, LONG)).await;
+    one.settle(&rows[3], Fate::Delivered).await;
+    assert_eq!(one.read().await, [], "it may have been moved");
 }
 
 /// See [`Fate::Retry`].

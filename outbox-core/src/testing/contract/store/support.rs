@@ -111,8 +111,7 @@ impl<'f> Processor<'f> {
     }
 
     pub(super) async fn settle_as(&self, row: &Row, generation: i64, fates: Vec<Fate>) -> Settled {
-        let (seq, id) = (row.message.seq, row.message.id());
-        let changes = fates.into_iter().map(|fate| Change { seq, id, fate }).collect();
+        let changes = fates.into_iter().map(|fate| Change::of(&row.message, fate)).collect();
         let lane = LaneSettle { lease: self.lane(row.message.shard).lease, generation, changes };
         let request = SettleRequest { processor: self.id, lanes: vec![lane] };
         let reply = self.fixture.store().settle(request).await.expect("a settle");
