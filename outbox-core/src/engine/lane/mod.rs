@@ -170,7 +170,7 @@ impl Lane {
         let Some(stream) = self.streams.get_mut(key) else { return Progress::Waiting };
         let (changes, in_flight) = (&mut self.changes, &mut self.in_flight);
         let progress = stream.report(seq, outcome, |message| {
-            changes.push(Change::of(&message, Fate::Delivered));
+            changes.push(Change::of(message, Fate::Delivered));
             *in_flight -= 1;
         });
         match &progress {

@@ -21,7 +21,7 @@ impl World {
             let Some(epoch) = self.nodes[n].held.get(&message.shard) else { continue };
             let lease = Lease { shard: message.shard, epoch: *epoch };
             let generation = self.store.generation(message.shard);
-            let changes = vec![Change::of(&message, Fate::Delivered)];
+            let changes = vec![Change::of(message, Fate::Delivered)];
             let lanes = vec![LaneSettle { lease, generation, changes }];
             at_once(self.store.settle(SettleRequest { processor, lanes })).unwrap();
         }
