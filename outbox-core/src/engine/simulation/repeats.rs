@@ -194,14 +194,16 @@ impl World {
     }
 
     /// A node hands an event to its publisher. After a fail-over that may be one that it knows from before, and that is
-    /// there no more, or under another number: so it is not deleted when it is settled.
+    /// there no more, or under another number: so it is not deleted when it is settled. Or its lease is one of which the
+    /// new server has not heard: whoever has the shard there knows nothing of what it sends.
     pub(super) fn note_sent(&mut self, n: usize, message: &Message) {
-        let failed_over = self.failed_over.is_some();
         let fact = self.facts.of(message.id());
         fact.sent = true;
-        if !failed_over {
-            return;
+        let Some(at) = self.failed_over else { return };
+        if self.now < at + 3 * LEASE && !self.is_owner(n, message.shard) {
+            self.may_repeat(message.id());
         }
+        let fact = self.facts.of(message.id());
         let lane = self.nodes[n].engine.as_ref().and_then(|engine| engine.lanes.get(&message.shard));
         fact.known_before |= lane.is_some_and(|lane| lane.generation != self.store.generation(message.shard));
         if fact.known_before && self.store.pending_id(message.seq) != Some(message.id()) {
