@@ -76,7 +76,7 @@ impl Inner {
             found.server = cells.take()?;
             let size = cells.size()?;
             if self.sql.backend == DbBackend::Postgres {
-                cells.place()?;
+                cells.place();
             }
             // Rows of a shard come together.
             if shards.last().is_none_or(|(last, ..)| *last != shard) {

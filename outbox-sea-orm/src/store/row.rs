@@ -141,6 +141,18 @@ impl<'r> Cells<'r> {
         Ok(self.row.try_get_by_index::<Option<String>>(at)?.map(Cow::Owned))
     }
 
+    /// Bytes of the driver's row.
+    #[cfg(feature = "postgres")]
+    fn get_bytes(&self, at: usize) -> Option<&'r [u8]> {
+        self.pg?.try_get(at).ok().flatten()
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_self, reason = "there is no such row")]
+    fn get_bytes(&self, _: usize) -> Option<&'r [u8]> {
+        None
+    }
+
     pub(super) fn take<T: Cell>(&mut self) -> Result<T, StoreError> {
         let at = self.next;
         self.next += 1;
@@ -162,11 +174,11 @@ impl<'r> Cells<'r> {
         Ok(self.take::<Option<i32>>()?.and_then(|size| usize::try_from(size).ok()).unwrap_or(0))
     }
 
-    /// Where PostgreSQL has the next event, as [`PLACE`] says it.
-    pub(super) fn place(&mut self) -> Result<(), StoreError> {
-        let place = self.take::<Option<Vec<u8>>>()?.unwrap_or_default();
-        self.place = Place(place.iter().fold(0, |place, byte| place << 8 | u64::from(*byte)));
-        Ok(())
+    /// Where PostgreSQL has the next event, as [`place_of`] says it. A place that cannot be read is unknown.
+    pub(super) fn place(&mut self) {
+        let bytes = self.get_bytes(self.next).unwrap_or_default();
+        self.next += 1;
+        self.place = Place(bytes.iter().fold(0, |place, byte| place << 8 | u64::from(*byte)));
     }
 
     pub(super) fn shard(&mut self) -> Result<Shard, StoreError> {
