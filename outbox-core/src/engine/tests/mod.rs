@@ -1,5 +1,6 @@
 //! The engine against a store in memory, with a publisher and a clock that do what a test says.
 
+mod batches;
 mod due;
 mod failover;
 mod handover;
@@ -54,6 +55,10 @@ fn event(topic: &str, key: &str) -> Envelope {
 struct Node {
     engine: Engine,
     with_publisher: Vec<(u64, Arc<Message>)>,
+    /// The batches that they came in.
+    batches: Vec<Vec<Arc<Message>>>,
+    /// The publisher takes no batch before the test says that it has taken the last.
+    publisher_is_slow: bool,
     reads: Vec<ReadRequest>,
     lease_rounds: usize,
     /// Looks for scheduled events that are due.
@@ -91,6 +96,8 @@ impl Rig {
         self.nodes.push(Node {
             engine,
             with_publisher: Vec::new(),
+            batches: Vec::new(),
+            publisher_is_slow: false,
             reads: Vec::new(),
             lease_rounds: 0,
             promotes: 0,
@@ -195,7 +202,11 @@ impl Rig {
                 Event::Promoted(at_once(store.promote(node.engine.id, &leases, 100)))
             }
             Effect::Publish(batch) => {
+                node.batches.push(batch.iter().map(|(_, message)| Arc::clone(message)).collect());
                 node.with_publisher.extend(batch);
+                if node.publisher_is_slow {
+                    return;
+                }
                 Event::BatchTaken
             }
             Effect::Check => Event::Checked(Ok(())),
