@@ -138,3 +138,41 @@ impl fmt::Debug for Directory {
         f.debug_struct("Directory").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::message;
+
+    fn directory() -> Directory {
+        Directory::new(Box::new(|_| None))
+    }
+
+    #[test]
+    fn the_name_of_a_topic_is_shared() {
+        let mut directory = directory();
+        let [one, _, again] = ["a", "b", "a"].map(|topic| directory.find(&message(topic, Some("7"), 1, "{}")).topic.0);
+        assert!(Arc::ptr_eq(&one, &again));
+    }
+
+    #[test]
+    fn so_many_names_are_remembered() {
+        let mut directory = directory();
+        for n in 0..=REMEMBERED {
+            directory.find(&message(&n.to_string(), Some("7"), 1, "{}"));
+            assert!(directory.names.len() <= REMEMBERED);
+        }
+    }
+
+    #[test]
+    fn one_division_shares_no_key_with_itself_and_all_keys_with_another() {
+        let of = |part| Destination { part, ..Destination::of("things") };
+        let (whole, any) = (of(Part::Whole), of(Part::Any));
+        let (one, other) = (of(Part::One { of: 3, number: 0 }), of(Part::One { of: 3, number: 1 }));
+        let divided_again = of(Part::One { of: 4, number: 1 });
+        assert!(!one.may_share_keys(&other) && !whole.may_share_keys(&whole));
+        assert!(one.may_share_keys(&divided_again) && one.may_share_keys(&whole));
+        assert!(!any.may_share_keys(&one) && !one.may_share_keys(&any), "what has no key waits for nobody's");
+        assert!(!one.may_share_keys(&Destination { part: divided_again.part, ..Destination::of("others") }));
+    }
+}
