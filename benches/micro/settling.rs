@@ -45,8 +45,8 @@ fn prepared(backend: DatabaseBackend) -> (impl Store, SettleRequest) {
         let cells = [level, (shard as i16).into(), PROCESSOR.into(), 1_i64.into(), 1_i64.into(), 0_i64.into()];
         ["0", "1", "2", "3", "4", "5"].into_iter().zip(cells).collect()
     };
-    // More than any of the databases needs.
-    let done = vec![MockExecResult { last_insert_id: 0, rows_affected: 0 }; 8];
+    // More than any of the databases needs; everything is where it was seen.
+    let done = vec![MockExecResult { last_insert_id: 0, rows_affected: LANES as u64 * EACH as u64 }; 8];
     let db = MockDatabase::new(backend)
         .append_query_results([(0..LANES).map(row).collect::<Vec<_>>()])
         .append_exec_results(done)

@@ -85,10 +85,10 @@ pub(crate) fn settle(mut failures: Vec<Failure>, ending: Option<&Ending>, timeou
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
-    use std::time::SystemTime;
 
     use outbox_core::publisher::Reports;
-    use outbox_core::{Delivery, Envelope, EventId, Headers, Message, Origin, Outcome, Place, Shard};
+    use outbox_core::testing::message;
+    use outbox_core::{Delivery, Outcome};
 
     use super::*;
     use crate::ticket::{Batch, Gauge};
@@ -123,29 +123,7 @@ mod tests {
         /// Messages are numbered in the order of these calls.
         fn failed(mut self, key: &str, partition: i32, code: Code) -> Self {
             let order = self.failures.len() as u64;
-            let envelope = Envelope {
-                id: EventId::new(),
-                aggregate_type: "a".into(),
-                aggregate_id: None,
-                aggregate_version: None,
-                event_type: "a.b".into(),
-                event_version: 1,
-                topic: "t".into(),
-                key: Some(key.into()),
-                payload: None,
-                content_type: "x".into(),
-                headers: Headers::new(),
-                created_at: SystemTime::UNIX_EPOCH,
-                delay: None,
-            };
-            let message = Message {
-                envelope,
-                seq: 0,
-                shard: Shard::new(0),
-                attempts: 0,
-                origin: Origin::Staged,
-                place: Place::default(),
-            };
+            let message = message("t", Some(key), 0, "{}");
             let delivery = Delivery::new(message, order, Arc::<Seen>::clone(&self.seen));
             let mut ticket = Ticket::new(delivery, order, Arc::clone(&self.batch));
             ticket.sent = true;

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use outbox_core::event::{Envelope, EventId, Headers};
+use outbox_core::event::EventId;
 use outbox_core::publisher::Reports;
-use outbox_core::{Delivery, Message, Origin, Outcome, Place, Publisher, Shard};
+use outbox_core::testing::message;
+use outbox_core::{Delivery, Outcome, Publisher};
 use outbox_kafka::KafkaPublisher;
 use outbox_tests::{Kafka, drop_at, eventually, ledger};
 
@@ -55,31 +56,9 @@ impl World {
 
     fn batch(&mut self) -> Vec<Delivery> {
         let delivery = |n: u64| {
-            let envelope = Envelope {
-                id: EventId::new(),
-                aggregate_type: "thing".into(),
-                aggregate_id: None,
-                aggregate_version: None,
-                event_type: "thing.happened".into(),
-                event_version: 1,
-                topic: self.topic.clone().into(),
-                key: Some(format!("key-{}", n % 7).into()),
-                payload: Some("{}".into()),
-                content_type: "application/json".into(),
-                headers: Headers::new(),
-                created_at: SystemTime::now(),
-                delay: None,
-            };
+            let message = message(&self.topic, Some(&format!("key-{}", n % 7)), 0, "{}");
             let token = self.ids.len() as u64;
-            self.ids.push(envelope.id);
-            let message = Message {
-                envelope,
-                seq: 0,
-                shard: Shard::new(0),
-                attempts: 0,
-                origin: Origin::Staged,
-                place: Place::default(),
-            };
+            self.ids.push(message.id());
             Delivery::new(message, token, Arc::clone(&self.reported) as _)
         };
         (0..BATCH).map(delivery).collect()

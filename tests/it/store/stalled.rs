@@ -33,7 +33,9 @@ on_every_server! {
                 // Not the first one where a pooler has opened a new connection for a read.
                 let lanes = owner.read(store).await.lanes;
                 let generation = lanes.iter().find(|lane| lane.shard.number() == shard).unwrap().generation;
-                let settled = owner.settle_under(generation, store, shard, Change { seq, id, place: Place::default(), fate }).await;
+                // To be looked up, because nobody says where it is.
+                let change = Change { seq, id, place: Place::default(), fate };
+                let settled = owner.settle_under(generation, store, shard, change).await;
                 assert_eq!(settled, Settled::Done);
             };
             tokio::time::timeout(DEADLINE, work).await.expect("the settle waits for the writer");

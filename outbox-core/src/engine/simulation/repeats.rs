@@ -175,7 +175,8 @@ impl World {
     /// A server takes over that has not heard of the last events. What is open may be published again, whatever becomes
     /// of the leases, and what was deleted is there again.
     pub(super) fn note_fail_over(&mut self, image: &Image) {
-        self.rights.clear();
+        let rights = std::mem::take(&mut self.rights);
+        self.lost_with_server = rights.into_iter().map(|(shard, it)| (shard, (it.owner, it.epoch))).collect();
         let open = self.nodes.iter().flat_map(|node| &node.open).map(|open| open.index);
         let (there, buried) = (self.store.events(), self.store.dead());
         // What an operator gave up may have been published before he did.
@@ -197,13 +198,16 @@ impl World {
     /// there no more, or under another number: so it is not deleted when it is settled. Or its lease is one of which the
     /// new server has not heard: whoever has the shard there knows nothing of what it sends.
     pub(super) fn note_sent(&mut self, n: usize, message: &Message) {
-        let fact = self.facts.of(message.id());
-        fact.sent = true;
-        let Some(at) = self.failed_over else { return };
-        if self.now < at + 3 * LEASE && !self.is_owner(n, message.shard) {
+        let held = self.nodes[n].held.get(&message.shard).copied().unwrap_or_default();
+        let was_lost = self.lost_with_server.get(&message.shard) == Some(&(self.id_of(n), held));
+        if was_lost && !self.is_owner(n, message.shard) {
             self.may_repeat(message.id());
         }
         let fact = self.facts.of(message.id());
+        fact.sent = true;
+        if self.failed_over.is_none() {
+            return;
+        }
         let lane = self.nodes[n].engine.as_ref().and_then(|engine| engine.lanes.get(&message.shard));
         fact.known_before |= lane.is_some_and(|lane| lane.generation != self.store.generation(message.shard));
         if fact.known_before && self.store.pending_id(message.seq) != Some(message.id()) {

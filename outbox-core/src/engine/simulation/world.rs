@@ -139,6 +139,8 @@ pub(super) struct World {
     pub(super) left_to_write: usize,
     pub(super) facts: Facts,
     pub(super) rights: BTreeMap<Shard, Right>,
+    /// Who had which shard, under which epoch, when the last server failed. The new one may not have heard of it.
+    pub(super) lost_with_server: BTreeMap<Shard, (Uuid, i64)>,
     /// When something happened last that is news to anybody.
     pub(super) changed: Duration,
     /// Changes of owners.
@@ -191,6 +193,7 @@ impl World {
             left_to_write: 150,
             facts: Facts::default(),
             rights: BTreeMap::new(),
+            lost_with_server: BTreeMap::new(),
             changed: Duration::ZERO,
             moves: 0,
             delivered: Vec::new(),

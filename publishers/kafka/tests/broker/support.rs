@@ -7,9 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use outbox_core::publisher::Reports;
-use outbox_core::{
-    Delivery, Envelope, EventId, Headers, Message, Origin, Outcome, Place, PublishErrorKind, Publisher, Shard,
-};
+use outbox_core::{Delivery, Message, Outcome, PublishErrorKind, Publisher};
 use outbox_kafka::KafkaPublisher;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -91,22 +89,9 @@ pub(crate) async fn raise_limit(brokers: &str, name: &str) {
 }
 
 pub(crate) fn message(topic: &str, key: Option<&str>, seq: i64, payload: impl Into<Bytes>) -> Message {
-    let envelope = Envelope {
-        id: EventId::new(),
-        aggregate_type: "order".into(),
-        aggregate_id: key.map(Into::into),
-        aggregate_version: None,
-        event_type: "order.placed".into(),
-        event_version: 1,
-        topic: topic.into(),
-        key: key.map(Into::into),
-        payload: Some(payload.into()),
-        content_type: "application/json".into(),
-        headers: Headers::new(),
-        created_at: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
-        delay: None,
-    };
-    Message { envelope, seq, shard: Shard::new(0), attempts: 0, origin: Origin::Staged, place: Place::default() }
+    let mut message = outbox_core::testing::message(topic, key, seq, payload);
+    (message.envelope.aggregate_type, message.envelope.event_type) = ("order".into(), "order.placed".into());
+    message
 }
 
 /// Bytes that no compression makes fewer.
