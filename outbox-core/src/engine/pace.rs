@@ -128,7 +128,7 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start, [second / 10, second, 5 * second]);
         assert_eq!(pace.next_look(), None);
-        for (quiet, interval) in [(0, second / 10), (3, second), (30, 5 * second)] {
+        for (quiet, interval) in [(0, second / 10), (2, second), (3, second), (20, 5 * second), (30, 5 * second)] {
             let now = start + quiet * second;
             pace.looked(now);
             assert_eq!(pace.next_look(), Some(now + interval));

@@ -234,6 +234,9 @@ mod tests {
         now = fails_for(&mut standing, now, LEASE);
         assert!(standing.checked(now, false), "the publisher's own no needs no more time");
         assert!(standing.answered());
+        let later = fails_for(&mut standing, now + 64 * LEASE, LEASE);
+        assert!(!standing.checked(later, true), "that was not long ago");
+        assert!(!standing.answered());
         now = fails_for(&mut standing, now + 65 * LEASE, LEASE);
         assert!(standing.checked(now, true), "that was long ago");
     }
@@ -279,6 +282,21 @@ mod tests {
         standing.checked(now + 5 * LEASE, true);
         assert_eq!((standing.reach(), standing.told(0)), (Reach::Nothing, true));
         assert_eq!(standing.check_due(false), Some(now + 5 * LEASE), "at once");
+    }
+
+    #[test]
+    fn a_publisher_that_says_no_is_asked_again() {
+        let (mut standing, now) = (Standing::new(LEASE), Instant::now());
+        let mut now = fails_for(&mut standing, now, LEASE);
+        for _ in 0..3 {
+            standing.checked(now, false);
+            assert_eq!((standing.reach(), standing.check_due(false)), (Reach::Nothing, Some(now + LEASE)));
+            now += LEASE;
+        }
+        standing.checked(now, true);
+        assert_eq!(standing.reach(), Reach::Trying);
+        standing.checked(now, false);
+        assert_eq!((standing.reach(), standing.check_due(false)), (Reach::Nothing, Some(now + 2 * LEASE)));
     }
 
     #[test]

@@ -220,10 +220,8 @@ impl Lane {
     /// Holds a key until `until`, forgetting what is queued of it.
     pub(super) fn hold_back(&mut self, key: &Key, until: Instant) {
         let from = self.drop_queue(key);
-        if from < i64::MAX {
-            self.holds.hold_key(key.clone(), from);
-            self.rest(key, until);
-        }
+        self.holds.hold_key(key.clone(), from);
+        self.rest(key, until);
     }
 
     /// Lets a key go that could be sent, but later.
@@ -275,9 +273,7 @@ impl Lane {
         }
         // What is behind it may be queued for another destination: the parts of a topic can change.
         let from = self.drop_queue(key);
-        if from < i64::MAX {
-            self.holds.hold_topic(destination, from);
-        }
+        self.holds.hold_topic(destination, from);
         self.hold_topic(destination);
     }
 
@@ -285,7 +281,6 @@ impl Lane {
     /// else is as it was before. Returns the numbers that are no longer pending.
     pub(super) fn settled(&mut self, now: Instant, complete: bool) -> Vec<i64> {
         let mut gone = Vec::with_capacity(self.settling.len());
-        let settled_before = self.settling_generation != self.generation;
         for Change { seq, fate, .. } in std::mem::take(&mut self.settling) {
             let mut until = now;
             if fate == Fate::Delivered {
@@ -304,7 +299,7 @@ impl Lane {
         }
         // A new generation may mean that the database has lost what it wrote, or that it was written before the event was
         // there: are they there again?
-        for seq in gone.iter().filter(|seq| settled_before || self.doubtful.contains(seq)) {
+        for seq in gone.iter().filter(|seq| self.doubtful.contains(seq)) {
             self.holds.hold_key(Key::Loose(*seq), *seq);
             self.holds.release_key(&Key::Loose(*seq), now);
         }

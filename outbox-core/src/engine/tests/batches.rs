@@ -48,7 +48,7 @@ fn nothing_is_handed_over_while_no_lease_is_known_to_last() {
     rig.store.commit((0..9).map(|n| event("things", &n.to_string())));
     rig.handle(one, Event::Woken);
     rig.nodes[one].leases_hang = true;
-    rig.pass(LEASE * 19 / 20);
+    rig.pass(LEASE * 9 / 10);
     rig.handle(one, Event::BatchTaken);
     assert_eq!(rig.nodes[one].batches.len(), 1);
 }

@@ -16,11 +16,31 @@ fn a_batch_that_is_too_small_for_all_shards_is_read_in_turn_and_then_it_rests() 
         rig.pass(Duration::from_millis(20));
     }
     assert_eq!(delivered_so_far, 300);
+    let asked = |read: &ReadRequest| read.lanes.iter().map(|lane| lane.limit).sum::<u32>();
+    assert!(rig.nodes[node].reads.iter().all(|read| asked(read) <= 10), "no more than a batch at a time");
     rig.pass(Duration::from_secs(60));
     rig.nodes[node].reads.clear();
     rig.pass(Duration::from_secs(60));
     let read: usize = rig.nodes[node].reads.iter().map(|read| read.lanes.len()).sum();
     assert_eq!(read, 12 * 64, "every shard every 5 s");
+}
+
+#[test]
+fn with_nothing_to_do_leases_are_renewed_and_events_are_found() {
+    let hour = Duration::from_secs(3_600);
+    let mut rig = Rig::new(1);
+    let one = rig.start(EngineConfig { poll: [hour; 3], ..config() });
+    let other = rig.start(EngineConfig { poll: [hour; 3], ..config() });
+    rig.nodes[one].lease_rounds = 0;
+    rig.pass(4 * LEASE);
+    assert_eq!((rig.nodes[one].lease_rounds, rig.shards(one), rig.shards(other)), (12, 1, 0));
+
+    let mut rig = Rig::new(1);
+    let one = rig.start(EngineConfig { lease: hour, ..config() });
+    rig.pass(Duration::from_secs(60));
+    rig.store.commit([event("things", "nobody tells of it")]);
+    rig.pass(Duration::from_secs(5));
+    assert_eq!(rig.nodes[one].with_publisher.len(), 1);
 }
 
 #[test]

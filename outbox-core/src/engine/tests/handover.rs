@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::shard::Shard;
+use crate::store::{Lease, LeaseRequest, Reach};
 
 #[test]
 fn a_shard_with_an_event_that_is_never_reported_is_handed_over_in_time() {
@@ -51,7 +52,9 @@ fn the_shards_of_one_that_stops_are_taken_although_one_of_them_drains() {
     let busy = rig.nodes[one].with_publisher[0].1.shard;
     rig.report(one, |message| message.shard != busy, delivered);
     let deadline = rig.now + Duration::from_secs(20);
+    assert!(!rig.nodes[one].engine.is_stopping());
     rig.handle(one, Event::Stop { deadline });
+    assert!(rig.nodes[one].engine.is_stopping());
     rig.pass(Duration::from_secs(7));
     assert_eq!((rig.shards(one), rig.shards(other)), (1, 7));
     rig.report(one, |_| true, delivered);
@@ -141,4 +144,92 @@ fn the_shards_of_one_that_died_are_taken_as_soon_as_its_leases_end() {
         rig.pass(LEASE + Duration::from_millis(100));
         assert_eq!(rig.shards(one), 8, "{later:?}");
     }
+}
+
+#[test]
+fn a_lost_shard_leaves_nothing_in_the_window() {
+    let mut rig = Rig::new(1);
+    let one = rig.start(config());
+    rig.store.commit((0..30).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(one, Event::Woken);
+    // Some are delivered and some rejected, of neither of which the store has said that it knows, and some are under way.
+    rig.nodes[one].late_answers = Some(Vec::new());
+    rig.report(one, |message| message.seq <= 10, delivered);
+    rig.report(one, |message| message.seq <= 15, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.pass(Duration::from_secs(1));
+    rig.nodes[one].leases_hang = true;
+    rig.store.advance(2 * LEASE);
+    let other = rig.start(config());
+    rig.nodes[one].leases_hang = false;
+    rig.nodes[one].engine.handle(
+        rig.now,
+        Event::Leased { asked: rig.now, answer: Err(StoreError::new(StoreErrorKind::Broken, "leasing", "cut off")) },
+    );
+    rig.pass(LEASE);
+    assert_eq!((rig.shards(one), rig.shards(other)), (0, 1));
+    assert_eq!(rig.nodes[one].engine.snapshot().in_flight, 15);
+    rig.report(one, |_| true, delivered);
+    assert_eq!(rig.nodes[one].engine.snapshot().in_flight, 0);
+}
+
+#[test]
+fn who_stops_says_so_at_once_and_is_done_as_soon_as_its_last_event_is_reported() {
+    let mut rig = Rig::new(1);
+    let one = rig.start(config());
+    rig.store.commit([event("things", "a")]);
+    rig.handle(one, Event::Woken);
+    let rounds = rig.nodes[one].lease_rounds;
+    rig.handle(one, Event::Stop { deadline: rig.now + 10 * LEASE });
+    assert_eq!(rig.nodes[one].lease_rounds, rounds + 1);
+    // Somebody else has its shard.
+    rig.store.advance(2 * LEASE);
+    rig.start(config());
+    rig.pass(LEASE / 3);
+    assert_eq!(rig.shards(one), 0);
+    assert!(!rig.nodes[one].engine.is_done(rig.now));
+    rig.report(one, |_| true, delivered);
+    assert!(rig.nodes[one].engine.is_done(rig.now));
+}
+
+#[test]
+fn who_has_too_few_looks_every_second() {
+    for later in (0..5).map(Duration::from_secs) {
+        let mut rig = Rig::new(8);
+        let one = rig.start(config());
+        rig.pass(later);
+        let other = rig.start(config());
+        // The first gives up its excess when it renews.
+        rig.pass(LEASE / 3 - later + Duration::from_millis(1_050));
+        assert_eq!((rig.shards(one), rig.shards(other)), (4, 4), "{later:?}");
+    }
+}
+
+#[test]
+fn a_shard_that_comes_back_waits_for_all_that_is_still_with_the_publisher_of_a_key() {
+    let mut rig = Rig::new(1);
+    let one = rig.start(config());
+    rig.store.commit((0..3).map(|_| event("things", "a")));
+    rig.handle(one, Event::Woken);
+    assert_eq!(rig.nodes[one].with_publisher.len(), 3);
+    // It does not hear of its leases for too long, and has the shard again, under another lease.
+    rig.nodes[one].leases_hang = true;
+    rig.store.advance(2 * LEASE);
+    let lease = |processor: Uuid, release: Vec<Lease>| {
+        let (leaving, guest, most) = (!release.is_empty(), false, usize::MAX);
+        let (name, state, reach, ttl) = (processor.to_string(), String::new(), Reach::Works, LEASE);
+        at_once(rig.store.lease(LeaseRequest { processor, name, ttl, release, most, leaving, guest, reach, state }))
+    };
+    let held = lease(Uuid::from_u128(99), Vec::new()).unwrap().held;
+    lease(Uuid::from_u128(99), held).unwrap();
+    let again = lease(rig.nodes[one].engine.id, Vec::new());
+    rig.nodes[one].leases_hang = false;
+    rig.handle(one, Event::Leased { asked: rig.now, answer: again });
+    for left in [2, 1] {
+        assert_eq!(rig.report(one, |message| message.seq == 3 - left, delivered), 1);
+        rig.pass(Duration::from_secs(1));
+        assert_eq!(rig.nodes[one].with_publisher.len(), left as usize, "nothing new");
+    }
+    rig.report(one, |_| true, delivered);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.report(one, |_| true, delivered), 3, "under the new lease");
 }

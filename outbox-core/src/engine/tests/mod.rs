@@ -5,9 +5,11 @@ mod due;
 mod failover;
 mod handover;
 mod hints;
+mod memory;
 mod once;
 mod parked;
 mod parts;
+mod reach;
 mod reads;
 mod slow;
 mod turns;
@@ -61,6 +63,10 @@ struct Node {
     publisher_is_slow: bool,
     reads: Vec<ReadRequest>,
     lease_rounds: usize,
+    /// What it told the others about itself last.
+    state: String,
+    /// How often it asked its publisher whether it reaches the broker, which always says yes.
+    checks: usize,
     /// Looks for scheduled events that are due.
     promotes: usize,
     /// Calls for leases are never answered.
@@ -100,6 +106,8 @@ impl Rig {
             publisher_is_slow: false,
             reads: Vec::new(),
             lease_rounds: 0,
+            state: String::new(),
+            checks: 0,
             promotes: 0,
             leases_hang: false,
             late_answers: None,
@@ -159,6 +167,9 @@ impl Rig {
             let next = self.nodes[n].engine.next_poll(self.now);
             let done = self.nodes[n].engine.is_done(self.now);
             assert!(done || next.is_none_or(|next| next > self.now), "there was nothing to do, and yet it is due");
+            let (queued, bytes) = self.nodes[n].engine.queued();
+            assert_eq!(queued == 0, bytes == 0, "{queued} events have {bytes} bytes");
+            assert_eq!(self.nodes[n].engine.awaited(), self.nodes[n].with_publisher.len());
         }
     }
 
@@ -172,6 +183,7 @@ impl Rig {
             Effect::Lease(_) if node.leases_hang => return,
             Effect::Lease(request) => {
                 node.lease_rounds += 1;
+                node.state.clone_from(&request.state);
                 Event::Leased { asked, answer: at_once(store.lease(request)) }
             }
             Effect::Read(request) => {
@@ -209,7 +221,10 @@ impl Rig {
                 }
                 Event::BatchTaken
             }
-            Effect::Check => Event::Checked(Ok(())),
+            Effect::Check => {
+                node.checks += 1;
+                Event::Checked(Ok(()))
+            }
         };
         node.engine.handle(self.now, event);
     }

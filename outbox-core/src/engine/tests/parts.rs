@@ -88,6 +88,19 @@ fn a_part_that_fails_is_paused_alone_and_probed() {
     assert!(rig.nodes[node].engine.snapshot().paused.is_empty() && rig.store.is_empty());
 }
 
+#[test]
+fn others_are_told_what_is_paused() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("things", "a")]);
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, unreachable);
+    rig.pass(LEASE / 3);
+    let state: serde_json::Value = serde_json::from_str(&rig.nodes[node].state).unwrap();
+    let expected = serde_json::json!({"reach": "works", "paused": [{"topic": "things", "cause": "away"}]});
+    assert_eq!(state, expected);
+}
+
 /// Parts fail and recover, become known, become more, and are forgotten: whatever happens, the events of a key are
 /// delivered in their order, and everything arrives.
 #[test]

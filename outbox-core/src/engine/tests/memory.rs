@@ -1,0 +1,94 @@
+//! What is kept in memory, and what goes back to the table.
+
+use super::*;
+
+#[test]
+fn what_waits_in_memory_leaves_less_room_for_the_next_read() {
+    let mut rig = Rig::new(1);
+    // One is large; most are small, so that there still seems to be room for many.
+    let large = Envelope { payload: Some(vec![0; 100_000].into()), ..event("things", "large") };
+    rig.store.commit([event("things", "first"), large]);
+    rig.store.commit((0..30).map(|n| event("things", &format!("key-{n}"))));
+    let config = EngineConfig { window: 1, window_bytes: 1 << 20, batch_size: 1_000, ..config() };
+    let read_ahead = config.window_bytes / 4;
+    let node = rig.start(config);
+    let (_, queued) = rig.nodes[node].engine.queued();
+    assert!(queued > 100_000, "{queued}");
+    rig.nodes[node].late_reads = Some(Vec::new());
+    rig.store.commit([event("things", "next")]);
+    rig.handle(node, Event::Woken);
+    let asked: usize = rig.nodes[node].reads.last().unwrap().lanes.iter().map(|lane| lane.bytes).sum();
+    assert!((1..=read_ahead - queued).contains(&asked), "{asked} of {}", read_ahead - queued);
+}
+
+#[test]
+fn what_was_passed_over_is_not_read_again_while_an_earlier_writer_is_at_work() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    let writer = rig.store.begin([event("things", "late")]);
+    rig.store.commit((0..5).map(|n| event("away", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, unreachable);
+    rig.store.commit((5..10).map(|n| event("away", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.handle(node, Event::Woken);
+    assert_eq!(rig.nodes[node].reads.last().unwrap().lanes[0].known, (2..=11).collect::<Vec<_>>());
+    writer.commit();
+    rig.handle(node, Event::Woken);
+    assert_eq!(rig.report(node, |_| true, delivered), 1);
+    rig.handle(node, Event::Woken);
+    assert!(rig.nodes[node].reads.last().unwrap().lanes[0].known.is_empty());
+}
+
+/// Searches for events that were passed over, in the reads that a node made since they were counted last.
+fn searches(rig: &mut Rig, node: usize) -> usize {
+    rig.nodes[node].reads.drain(..).filter(|read| read.lanes.iter().any(|lane| lane.revisit.is_some())).count()
+}
+
+#[test]
+fn what_found_no_room_rests_before_it_is_looked_for_again() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { batch_size: 100, window: 100, ..config() });
+    rig.store.commit((0..300).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    let slow = rig.nodes[node].with_publisher[0].1.seq;
+    // Something of the topic still moves, so that it is not taken to be silent.
+    let step = |rig: &mut Rig| {
+        let next = rig.nodes[node].with_publisher.iter().map(|(_, message)| message.seq).find(|seq| *seq != slow);
+        rig.report(node, |message| Some(message.seq) == next, delivered);
+        rig.pass(Duration::from_millis(500));
+    };
+    while rig.nodes[node].engine.snapshot().held == 0 {
+        step(&mut rig);
+    }
+    searches(&mut rig, node);
+    (0..5).for_each(|_| step(&mut rig));
+    assert_eq!(searches(&mut rig, node), 0);
+    (0..4).for_each(|_| step(&mut rig));
+    assert!(searches(&mut rig, node) > 0);
+}
+
+#[test]
+fn what_was_delivered_is_not_looked_for_again() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    for _ in 0..3 {
+        rig.store.commit((0..10).map(|n| event("things", &format!("key-{n}"))));
+        rig.handle(node, Event::Woken);
+        assert_eq!(rig.report(node, |_| true, delivered), 10);
+        rig.pass(Duration::from_secs(1));
+    }
+    assert_eq!(searches(&mut rig, node), 0);
+}
+
+#[test]
+fn while_there_is_room_nothing_goes_back_to_the_table() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("things", "hangs")]);
+    rig.handle(node, Event::Woken);
+    rig.store.commit([event("things", "hangs")]);
+    rig.handle(node, Event::Woken);
+    rig.pass(Duration::from_secs(30));
+    assert_eq!((rig.nodes[node].engine.queued().0, rig.nodes[node].engine.snapshot().held), (1, 0));
+}
