@@ -158,3 +158,21 @@ impl Stream {
         Progress::Broken { rest, outcome }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::message;
+
+    #[test]
+    fn what_waits_for_long_is_slow_and_says_when_it_will_be() {
+        let since = Instant::now();
+        let mut stream = Stream { since: Some(since), ..Stream::default() };
+        assert_eq!(stream.slow_at(), None, "nothing waits");
+        stream.enqueue(Arc::new(message("things", Some("7"), 1, "{}")), Destination::of("things"));
+        assert_eq!(stream.slow_at(), Some(since + SLOW));
+        assert!(!stream.is_slow(since + SLOW - Duration::from_nanos(1)) && stream.is_slow(since + SLOW));
+        assert!(stream.send().is_some());
+        assert_eq!(stream.slow_at(), None);
+    }
+}

@@ -172,9 +172,8 @@ impl Engine {
         let capacity = self.config.batch_size.min(reach).min(read_ahead / weight).max(1);
         let bytes = read_ahead.saturating_sub(queued_bytes);
         let events = capacity.saturating_sub(queued).min(bytes / weight).max(usize::from(queued == 0));
-        // Small reads cost as much as large ones: with something in hand, wait until half of the room is free.
-        let enough = events > 0 && (queued == 0 || events * 2 >= capacity);
-        enough.then_some(Room { events, bytes })
+        // Small reads cost as much as large ones: wait until half of the room is free.
+        (events * 2 >= capacity).then_some(Room { events, bytes })
     }
 
     /// Whether a shard is known to have something that can be read now: new, or passed over before.

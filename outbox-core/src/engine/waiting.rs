@@ -32,3 +32,20 @@ impl Waiting {
         self.by_seq.iter().map(|(seq, key)| (*seq, key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_waits_for_all_its_outcomes() {
+        let (mut waiting, one, other) = (Waiting::default(), Key::Loose(1), Key::Loose(2));
+        for (seq, key) in [(1, &one), (2, &other), (3, &one)] {
+            waiting.insert(seq, key.clone());
+        }
+        assert_eq!(waiting.remove(1), None);
+        assert_eq!(waiting.remove(2), Some(other));
+        assert_eq!(waiting.remove(3), Some(one));
+        assert_eq!((waiting.remove(3), waiting.iter().count()), (None, 0));
+    }
+}

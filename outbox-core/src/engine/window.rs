@@ -73,6 +73,14 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_for_so_many_and_so_many_bytes() {
+        let mut window = Window::new(3, 100);
+        assert!((0..3).all(|_| window.take(1)) && !window.take(1));
+        let mut window = Window::new(3, 100);
+        assert!(window.take(100) && !window.take(1));
+    }
+
+    #[test]
     fn bytes_count_but_a_giant_still_goes() {
         let mut window = Window::new(10, 100);
         assert!(window.take(1_000));

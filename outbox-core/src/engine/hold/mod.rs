@@ -327,24 +327,17 @@ impl Holds {
             all.into_iter().for_each(|topic| self.leave(&mut pass, topic));
             return;
         }
-        let found = std::mem::take(&mut pass.found);
-        let due = self.next_due().is_some_and(|due| due <= now);
-        let waits = |topic: &Destination| {
-            !found.contains(topic) && (pass.topics.contains(topic) || self.may_pass(topic, &flows))
-        };
-        if due || !pass.keys.is_empty() || self.topics.keys().any(waits) {
-            // Who left before comes back.
-            pass.left.clear();
-            for topic in found {
-                if pass.topics.remove(&topic) {
-                    pass.left.insert(topic.clone());
-                    self.leave(&mut pass, topic);
-                }
+        // Who left before comes back.
+        pass.left.clear();
+        for topic in std::mem::take(&mut pass.found) {
+            if pass.topics.remove(&topic) {
+                pass.left.insert(topic.clone());
+                self.leave(&mut pass, topic);
             }
-            self.join(&mut pass, now, flows);
         }
+        self.join(&mut pass, now, flows);
         pass.since = now;
-        // Otherwise it is at its end.
+        // With nobody else in it, it is at its end, and another one begins.
         if !pass.keys.is_empty() || !pass.topics.is_empty() {
             self.pass = Some(pass);
         }

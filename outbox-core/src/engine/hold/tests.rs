@@ -1,5 +1,8 @@
 use super::*;
+use crate::engine::destination::Directory;
 use crate::event::OrderKey;
+use crate::publisher::Partition;
+use crate::testing::message;
 
 #[test]
 fn what_comes_to_light_behind_a_pass_keeps_later_events_of_its_key_back() {
@@ -147,4 +150,32 @@ fn a_topic_stays_held_if_it_stopped_meanwhile_or_was_only_probed() {
     assert_eq!(holds.advance(now, None, |_| true), Some(things));
     assert!(!holds.is_probe());
     assert_eq!(looks_for(&mut holds, now).map(|(from, ..)| from), Some(10), "the probe was for one event");
+}
+
+/// A part of a topic that is divided into so many.
+fn part(number: u32, of: u32) -> Destination {
+    let mut directory = Directory::new(Box::new(move |_| Some(Partition { number, of })));
+    directory.find(&message("things", Some("key"), 1, "{}"))
+}
+
+#[test]
+fn a_part_of_a_topic_waits_for_another_only_if_they_may_share_keys() {
+    let now = Instant::now();
+    for (other, waits) in [(part(1, 2), false), (part(1, 3), true), (Destination::of("things"), true)] {
+        let (mut holds, works) = (Holds::default(), part(0, 2));
+        holds.hold_topic(&works, 10);
+        holds.hold_topic(&other, 20);
+        let flows = |destination: &Destination| *destination == works;
+        assert_eq!(holds.revisit(now, 100, flows, None).is_none(), waits, "{other}");
+        assert!(holds.revisit(now, 100, |_| true, None).is_some());
+    }
+}
+
+#[test]
+fn a_topic_that_fills_a_pass_alone_goes_on() {
+    let (now, things) = (Instant::now(), Destination::of("things"));
+    let mut holds = filled_by(&things, now);
+    assert!(!holds.covers_revisited(&ordered("any"), &things, 40));
+    assert_eq!(holds.advance(now, Some(50), |_| true), None);
+    assert_eq!(looks_for(&mut holds, now + SLICE), Some((50, vec![], vec!["things".to_owned()])));
 }

@@ -204,6 +204,19 @@ fn who_has_too_few_looks_every_second() {
     }
 }
 
+/// Somebody has all shards for a moment, and then this node has them again. Its leases must have run out.
+fn under_another_lease(rig: &Rig, n: usize) -> Event {
+    let lease = |processor: Uuid, release: Vec<Lease>| {
+        let (leaving, guest, most) = (!release.is_empty(), false, usize::MAX);
+        let (name, state, reach, ttl) = (processor.to_string(), String::new(), Reach::Works, LEASE);
+        at_once(rig.store.lease(LeaseRequest { processor, name, ttl, release, most, leaving, guest, reach, state }))
+    };
+    let somebody = Uuid::from_u128(99);
+    let held = lease(somebody, Vec::new()).unwrap().held;
+    lease(somebody, held).unwrap();
+    Event::Leased { asked: rig.now, answer: lease(rig.nodes[n].engine.id, Vec::new()) }
+}
+
 #[test]
 fn a_shard_that_comes_back_waits_for_all_that_is_still_with_the_publisher_of_a_key() {
     let mut rig = Rig::new(1);
@@ -214,16 +227,9 @@ fn a_shard_that_comes_back_waits_for_all_that_is_still_with_the_publisher_of_a_k
     // It does not hear of its leases for too long, and has the shard again, under another lease.
     rig.nodes[one].leases_hang = true;
     rig.store.advance(2 * LEASE);
-    let lease = |processor: Uuid, release: Vec<Lease>| {
-        let (leaving, guest, most) = (!release.is_empty(), false, usize::MAX);
-        let (name, state, reach, ttl) = (processor.to_string(), String::new(), Reach::Works, LEASE);
-        at_once(rig.store.lease(LeaseRequest { processor, name, ttl, release, most, leaving, guest, reach, state }))
-    };
-    let held = lease(Uuid::from_u128(99), Vec::new()).unwrap().held;
-    lease(Uuid::from_u128(99), held).unwrap();
-    let again = lease(rig.nodes[one].engine.id, Vec::new());
     rig.nodes[one].leases_hang = false;
-    rig.handle(one, Event::Leased { asked: rig.now, answer: again });
+    let again = under_another_lease(&rig, one);
+    rig.handle(one, again);
     for left in [2, 1] {
         assert_eq!(rig.report(one, |message| message.seq == 3 - left, delivered), 1);
         rig.pass(Duration::from_secs(1));
@@ -232,4 +238,44 @@ fn a_shard_that_comes_back_waits_for_all_that_is_still_with_the_publisher_of_a_k
     rig.report(one, |_| true, delivered);
     rig.pass(Duration::from_secs(1));
     assert_eq!(rig.report(one, |_| true, delivered), 3, "under the new lease");
+}
+
+#[test]
+fn who_stops_neither_takes_in_what_it_has_asked_for_nor_asks_for_more() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("things", "a")]);
+    rig.handle(node, Event::Woken);
+    rig.nodes[node].late_reads = Some(Vec::new());
+    rig.store.commit([event("things", "b")]);
+    rig.handle(node, Event::Woken);
+    rig.handle(node, Event::Stop { deadline: rig.now + LEASE });
+    let (reads, promotes) = (rig.nodes[node].reads.len(), rig.nodes[node].promotes);
+    for answer in rig.nodes[node].late_reads.take().unwrap() {
+        rig.handle(node, answer);
+    }
+    assert_eq!(rig.nodes[node].engine.snapshot().queued, 0);
+    rig.pass(LEASE / 2);
+    assert_eq!((rig.nodes[node].reads.len(), rig.nodes[node].promotes), (reads, promotes));
+}
+
+#[test]
+fn what_was_read_under_an_earlier_lease_is_not_taken_in() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.nodes[node].late_reads = Some(Vec::new());
+    rig.store.commit([event("things", "a")]);
+    rig.handle(node, Event::Woken);
+    rig.nodes[node].leases_hang = true;
+    rig.store.advance(2 * LEASE);
+    let again = under_another_lease(&rig, node);
+    rig.handle(node, again);
+    for answer in std::mem::take(rig.nodes[node].late_reads.as_mut().unwrap()) {
+        rig.handle(node, answer);
+    }
+    assert!(rig.nodes[node].with_publisher.is_empty(), "somebody may have delivered it meanwhile");
+    for answer in std::mem::take(rig.nodes[node].late_reads.as_mut().unwrap()) {
+        rig.handle(node, answer);
+    }
+    assert_eq!(rig.nodes[node].with_publisher.len(), 1);
 }

@@ -5,20 +5,31 @@ use super::*;
 #[test]
 fn what_waits_in_memory_leaves_less_room_for_the_next_read() {
     let mut rig = Rig::new(1);
-    // One is large; most are small, so that there still seems to be room for many.
+    // One is large; most are small and soon gone, so that there still seems to be room for many.
     let large = Envelope { payload: Some(vec![0; 100_000].into()), ..event("things", "large") };
-    rig.store.commit([event("things", "first"), large]);
-    rig.store.commit((0..30).map(|n| event("things", &format!("key-{n}"))));
+    rig.store.commit((0..30).map(|n| event("things", &format!("key-{n}"))).chain([large]));
     let config = EngineConfig { window: 1, window_bytes: 1 << 20, batch_size: 1_000, ..config() };
     let read_ahead = config.window_bytes / 4;
     let node = rig.start(config);
+    let mut all = 0;
+    for _ in 0..25 {
+        all += rig.nodes[node].with_publisher[0].1.size();
+        assert_eq!(rig.report(node, |_| true, delivered), 1);
+        rig.pass(Duration::from_millis(10));
+    }
     let (_, queued) = rig.nodes[node].engine.queued();
     assert!(queued > 100_000, "{queued}");
+    all += queued + rig.nodes[node].with_publisher[0].1.size();
     rig.nodes[node].late_reads = Some(Vec::new());
     rig.store.commit([event("things", "next")]);
+    let reads = rig.nodes[node].reads.len();
     rig.handle(node, Event::Woken);
-    let asked: usize = rig.nodes[node].reads.last().unwrap().lanes.iter().map(|lane| lane.bytes).sum();
-    assert!((1..=read_ahead - queued).contains(&asked), "{asked} of {}", read_ahead - queued);
+    assert_eq!(rig.nodes[node].reads.len(), reads + 1);
+    let asked = &rig.nodes[node].reads[reads].lanes[0];
+    let left = read_ahead - queued;
+    assert!((1..=left).contains(&asked.bytes), "{} of {left}", asked.bytes);
+    let (number, most) = (asked.limit as usize, left / (all / 31));
+    assert!((1..=most).contains(&number), "{number} of {most}");
 }
 
 #[test]
@@ -91,4 +102,21 @@ fn while_there_is_room_nothing_goes_back_to_the_table() {
     rig.handle(node, Event::Woken);
     rig.pass(Duration::from_secs(30));
     assert_eq!((rig.nodes[node].engine.queued().0, rig.nodes[node].engine.snapshot().held), (1, 0));
+}
+
+#[test]
+fn what_waits_for_months_is_not_looked_for_before_and_what_waits_for_ever_does_no_harm() {
+    let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(86_400));
+    for wait in [100 * day, Duration::MAX] {
+        let mut rig = Rig::new(1);
+        let retry = RetryRules::new(RetryPolicy::custom(move |_, _| Some(wait)));
+        let node = rig.start(EngineConfig { poll: [hour; 3], lease: 10 * hour, retry, ..config() });
+        rig.store.commit([event("things", "a")]);
+        rig.handle(node, Event::Woken);
+        assert_eq!(rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now"))), 1);
+        rig.pass(99 * day);
+        assert_eq!(searches(&mut rig, node), 0);
+        rig.pass(2 * day);
+        assert_eq!(rig.nodes[node].with_publisher.len(), usize::from(wait == 100 * day));
+    }
 }

@@ -11,6 +11,7 @@ mod parked;
 mod parts;
 mod reach;
 mod reads;
+mod settles;
 mod slow;
 mod turns;
 mod unreadable;
@@ -27,7 +28,7 @@ use crate::event::{Envelope, EventId};
 use crate::message::Message;
 use crate::publisher::{Outcome, PublishError};
 use crate::retry::{RetryPolicy, RetryRules};
-use crate::store::{ReadRequest, Store, StoreError, StoreErrorKind};
+use crate::store::{ReadRequest, SettleRequest, Store, StoreError, StoreErrorKind};
 use crate::testing::{MemoryStore, message};
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -62,6 +63,7 @@ struct Node {
     /// The publisher takes no batch before the test says that it has taken the last.
     publisher_is_slow: bool,
     reads: Vec<ReadRequest>,
+    settles: Vec<SettleRequest>,
     lease_rounds: usize,
     /// What it told the others about itself last.
     state: String,
@@ -105,6 +107,7 @@ impl Rig {
             batches: Vec::new(),
             publisher_is_slow: false,
             reads: Vec::new(),
+            settles: Vec::new(),
             lease_rounds: 0,
             state: String::new(),
             checks: 0,
@@ -204,6 +207,7 @@ impl Rig {
                 Event::Settled(Err(StoreError::new(StoreErrorKind::Broken, "settling", "permission denied")))
             }
             Effect::Settle(request) => {
+                node.settles.push(request.clone());
                 let answer = Event::Settled(at_once(store.settle(request)));
                 let Some(late) = &mut node.late_answers else { return node.engine.handle(self.now, answer) };
                 late.push(answer);

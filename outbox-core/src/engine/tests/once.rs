@@ -112,3 +112,18 @@ fn a_run_moves_all_scheduled_events_that_are_due() {
     }
     assert!(rig.nodes[guest].engine.is_done(rig.now) && rig.store.is_empty());
 }
+
+#[test]
+fn a_run_that_has_had_what_it_may_reads_no_more() {
+    let mut rig = Rig::new(1);
+    rig.store.commit((0..100).map(|n| event("things", &format!("key-{n}"))));
+    let guest = rig.start(EngineConfig { once: Some(10), ..once() });
+    assert_eq!(rig.nodes[guest].with_publisher.len(), 10);
+    let reads = rig.nodes[guest].reads.len();
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(rig.nodes[guest].reads.len(), reads);
+    rig.report(guest, |_| true, delivered);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.nodes[guest].engine.is_done(rig.now));
+    assert_eq!(rig.store.pending_count(), 90);
+}
