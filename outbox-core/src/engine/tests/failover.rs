@@ -139,3 +139,32 @@ fn what_has_a_number_that_is_looked_for_comes_in_its_turn() {
     answer_settles(&mut rig, one);
     assert_eq!(with_publisher(&rig, one), []);
 }
+
+#[test]
+fn what_is_held_waits_until_everything_has_been_read_again() {
+    let mut rig = Rig::new(1);
+    let retry = RetryRules::new(RetryPolicy::fixed(Duration::from_secs(1)));
+    let one = rig.start(EngineConfig { batch_size: 10, retry, ..config() });
+    rig.store.commit([event("things", "poison")]);
+    rig.handle(one, Event::Woken);
+    rig.report(one, |_| true, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.store.commit((0..100).map(|n| event("away", &format!("key-{n}"))));
+    rig.handle(one, Event::Woken);
+    rig.report(one, |_| true, unreachable);
+    rig.pass(Duration::from_millis(500));
+    rig.store.restart();
+    rig.nodes[one].late_reads = Some(Vec::new());
+    rig.nodes[one].reads.clear();
+    rig.handle(one, Event::Woken);
+    for _ in 0..30 {
+        for answer in std::mem::take(rig.nodes[one].late_reads.as_mut().unwrap()) {
+            rig.handle(one, answer);
+        }
+        rig.report(one, |_| true, unreachable);
+        rig.pass(Duration::from_millis(500));
+    }
+    let again = rig.nodes[one].reads.iter().map(|read| &read.lanes[0]).skip_while(|lane| lane.after > 0);
+    let (early, late): (Vec<_>, Vec<_>) = again.partition(|lane| lane.after < 101);
+    assert!(early.len() > 5 && early.iter().all(|lane| lane.revisit.is_none()), "{early:?}");
+    assert!(late.iter().any(|lane| lane.revisit.is_some()), "{late:?}");
+}

@@ -120,3 +120,52 @@ fn what_waits_for_months_is_not_looked_for_before_and_what_waits_for_ever_does_n
         assert_eq!(rig.nodes[node].with_publisher.len(), usize::from(wait == 100 * day));
     }
 }
+
+#[test]
+fn where_no_more_can_be_remembered_nothing_new_is_read_until_something_can_be_forgotten() {
+    let hour = Duration::from_secs(3_600);
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { most_held: 10, poll: [hour; 3], lease: 10 * hour, ..config() });
+    rig.pass(hour / 2);
+    let writer = rig.store.begin([event("things", "late")]);
+    rig.store.commit((0..10).map(|n| event("away", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, || Outcome::Failed(PublishError::throttled("later", Some(hour))));
+    assert_eq!(rig.nodes[node].engine.snapshot().held, 10);
+    rig.store.commit((10..30).map(|n| event("away", &format!("key-{n}"))));
+    for _ in 0..20 {
+        rig.handle(node, Event::Woken);
+    }
+    assert_eq!(rig.nodes[node].engine.snapshot().held, 10);
+    assert!(rig.nodes[node].reads.iter().rev().take(20).all(|read| read.lanes[0].limit == 0));
+    writer.commit();
+    rig.handle(node, Event::Woken);
+    assert_eq!(rig.report(node, |_| true, delivered), 1);
+    rig.handle(node, Event::Woken);
+    assert_eq!(rig.nodes[node].engine.snapshot().held, 0, "all are at or below what is decided");
+}
+
+#[test]
+fn what_is_looked_for_is_read_once() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { batch_size: 20, ..config() });
+    rig.store.commit((0..100).map(|n| event("things", &format!("key-{n}"))));
+    rig.handle(node, Event::Woken);
+    rig.report(node, |_| true, unreachable);
+    // One event shows that the topic works again.
+    rig.pass(Duration::from_secs(1));
+    rig.nodes[node].reads.clear();
+    assert_eq!(rig.report(node, |_| true, delivered), 1);
+    let (mut sent, mut parts) = (HashSet::new(), 0);
+    for _ in 0..100 {
+        for read in rig.nodes[node].reads.drain(..) {
+            let Some(revisit) = &read.lanes[0].revisit else { continue };
+            assert!(!sent.contains(&revisit.from), "{} was found by the part before", revisit.from);
+            parts += 1;
+        }
+        sent.extend(rig.nodes[node].with_publisher.iter().map(|(_, message)| message.seq));
+        rig.report(node, |_| true, delivered);
+        rig.pass(Duration::from_millis(100));
+    }
+    assert!(sent.len() == 99 && parts > 4, "{parts} parts, {} events", sent.len());
+}
