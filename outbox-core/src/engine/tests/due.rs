@@ -103,6 +103,21 @@ fn while_there_is_no_room_a_retry_is_not_due() {
     assert!(rig.store.is_empty(), "the retry too");
 }
 
+#[test]
+fn a_retry_is_made_when_it_is_due_although_nothing_else_happens() {
+    let hour = Duration::from_secs(3_600);
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { poll: [hour; 3], lease: 10 * hour, ..config() });
+    rig.store.commit([event("things", "poison")]);
+    rig.handle(node, Event::Woken);
+    rig.pass(hour / 2);
+    rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.pass(Duration::from_millis(990));
+    assert!(rig.nodes[node].with_publisher.is_empty());
+    rig.pass(Duration::from_millis(30));
+    assert_eq!(rig.nodes[node].with_publisher.len(), 1);
+}
+
 /// As after the database's clock went back by a day: the wait in the row is longer than the policy ever asked for.
 #[test]
 fn a_retry_waits_no_longer_than_its_policy_says() {
