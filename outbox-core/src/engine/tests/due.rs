@@ -112,10 +112,29 @@ fn a_retry_is_made_when_it_is_due_although_nothing_else_happens() {
     rig.handle(node, Event::Woken);
     rig.pass(hour / 2);
     rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now")));
-    rig.pass(Duration::from_millis(990));
+    rig.pass(Duration::from_millis(500));
     assert!(rig.nodes[node].with_publisher.is_empty());
-    rig.pass(Duration::from_millis(30));
+    let due = rig.now + Duration::from_millis(500);
+    assert_eq!(rig.nodes[node].engine.next_poll(rig.now), Some(due));
+    rig.pass(due - rig.now);
     assert_eq!(rig.nodes[node].with_publisher.len(), 1);
+}
+
+#[test]
+fn what_waits_behind_the_backlog_of_a_slow_key_is_not_left_to_the_next_poll() {
+    let hour = Duration::from_secs(3_600);
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { batch_size: 100, window: 100, poll: [hour; 3], lease: 10 * hour, ..config() });
+    rig.store.commit((0..1_000).map(|_| event("things", "slow")));
+    rig.handle(node, Event::Woken);
+    rig.store.commit([event("things", "other")]);
+    rig.handle(node, Event::Woken);
+    let began = rig.now;
+    while rig.report(node, |message| message.key() == Some("other"), delivered) == 0 {
+        let next = rig.nodes[node].engine.next_poll(rig.now).unwrap();
+        assert!(next - began < Duration::from_secs(20), "{:?}", next - began);
+        rig.pass(next - rig.now);
+    }
 }
 
 /// As after the database's clock went back by a day: the wait in the row is longer than the policy ever asked for.

@@ -205,7 +205,7 @@ fn who_has_too_few_looks_every_second() {
 }
 
 /// Somebody has all shards for a moment, and then this node has them again. Its leases must have run out.
-fn under_another_lease(rig: &Rig, n: usize) -> Event {
+pub(super) fn under_another_lease(rig: &Rig, n: usize) -> Event {
     let lease = |processor: Uuid, release: Vec<Lease>| {
         let (leaving, guest, most) = (!release.is_empty(), false, usize::MAX);
         let (name, state, reach, ttl) = (processor.to_string(), String::new(), Reach::Works, LEASE);

@@ -26,7 +26,7 @@ fn who_alone_has_the_shards_keeps_them_and_finds_out_by_itself() {
 #[test]
 fn rejections_say_nothing_about_the_way_to_the_broker() {
     let mut rig = Rig::new(1);
-    let retry = RetryRules::new(RetryPolicy::fixed(Duration::from_millis(100)));
+    let retry = RetryRules::new(RetryPolicy::fixed(Duration::from_millis(100)).max_attempts(1_000));
     let node = rig.start(EngineConfig { retry, ..config() });
     let poison = |message: &Message| message.topic() == "poison";
     rig.store.commit([event("poison", "a")]);
@@ -44,4 +44,19 @@ fn rejections_say_nothing_about_the_way_to_the_broker() {
         rig.pass(LEASE / 10);
     }
     assert_eq!(rig.nodes[node].checks, 1, "nor is it mended");
+}
+
+#[test]
+fn a_broker_that_asks_for_patience_is_reached() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    let throttled = |message: &Message| message.topic() == "throttled";
+    rig.store.commit([event("throttled", "a"), event("away", "a")]);
+    rig.handle(node, Event::Woken);
+    for _ in 0..40 {
+        rig.report(node, |message| !throttled(message), unreachable);
+        rig.report(node, throttled, || Outcome::Failed(PublishError::throttled("later", Some(LEASE / 20))));
+        rig.pass(LEASE / 10);
+    }
+    assert_eq!(rig.nodes[node].checks, 0);
 }

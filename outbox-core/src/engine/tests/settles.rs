@@ -1,8 +1,10 @@
 //! Outcomes are written back.
 
+use super::handover::under_another_lease;
 use super::*;
 use crate::engine::settling::MOST;
 use crate::retry::OnDeath;
+use crate::shard::Shard;
 
 fn rejected() -> Outcome {
     Outcome::Failed(PublishError::rejected("poison"))
@@ -23,7 +25,9 @@ fn outcomes_are_settled_soon_although_nothing_else_happens() {
     rig.handle(node, Event::Woken);
     rig.pass(hour / 2);
     rig.report(node, |_| true, delivered);
-    rig.pass(Duration::from_millis(10));
+    let due = rig.now + Duration::from_millis(10);
+    assert_eq!(rig.nodes[node].engine.next_poll(rig.now), Some(due));
+    rig.pass(due - rig.now);
     assert!(rig.store.is_empty());
 }
 
@@ -60,9 +64,16 @@ fn what_a_new_generation_kept_from_being_written_comes_again_at_once_and_is_not_
         // The deliveries of such a settle are written.
         rig.nodes[node].late_answers = Some(Vec::new());
         rig.report(node, key("b"), delivered);
+        rig.pass(Duration::from_millis(10));
+        let reads = rig.nodes[node].reads.len();
+        rig.nodes[node].late_reads = Some(Vec::new());
         answer_settles(&mut rig, node);
+        assert_eq!(rig.nodes[node].reads.len(), reads + 1, "there is something new");
         rig.report(node, key("a"), rejected);
         answer_settles(&mut rig, node);
+        for answer in rig.nodes[node].late_reads.take().unwrap() {
+            rig.handle(node, answer);
+        }
         assert_eq!(rig.store.pending_count(), 1);
         let counts = rig.nodes[node].engine.snapshot().counts;
         assert_eq!((counts.delivered, counts.retried, counts.dead, counts.parked), (1, 0, 0, 0));
@@ -80,8 +91,11 @@ fn a_settle_is_shared_among_shards_and_no_larger_than_it_may_be() {
     rig.handle(node, Event::Woken);
     rig.report(node, |_| true, delivered);
     rig.pass(Duration::from_millis(10));
-    // Most are in one shard, and some in each.
-    rig.store.commit((0..14_000).map(|n| event("things", &if n % 4 > 0 { "most".to_owned() } else { n.to_string() })));
+    // Most are in two shards, and some in each.
+    let of = |shard| (0..).map(|n| format!("key-{n}")).find(|key| Shard::of_key(key, 3).number() == shard).unwrap();
+    let most = [of(0), of(1)];
+    let key = |n: usize| if n.is_multiple_of(8) { n.to_string() } else { most[n % 2].clone() };
+    rig.store.commit((0..14_000).map(|n| event("things", &key(n))));
     rig.handle(node, Event::Woken);
     while rig.report(node, |_| true, delivered) > 0 {}
     let changes = |rig: &Rig| -> Vec<usize> {
@@ -90,16 +104,16 @@ fn a_settle_is_shared_among_shards_and_no_larger_than_it_may_be() {
         changes
     };
     let [few, some, many] = changes(&rig)[..] else { panic!("three shards") };
-    assert!(few > 0 && few + some < MOST && few + some + many > MOST, "{:?}", changes(&rig));
+    assert!(few > 0 && few < MOST / 3 && some > (MOST - few) / 2, "{:?}", changes(&rig));
+    assert!(many > some);
     answer_settles(&mut rig, node);
     let sizes = |request: &SettleRequest| {
         let mut sizes: Vec<_> = request.lanes.iter().map(|lane| lane.changes.len()).collect();
         sizes.sort_unstable();
         sizes
     };
-    let third = MOST / 3;
-    let (one, two) = (few.min(third), some.min((MOST - few.min(third)) / 2));
-    assert_eq!(rig.nodes[node].settles.last().map(sizes), Some(vec![one, two, many.min(MOST - one - two)]));
+    let half = (MOST - few) / 2;
+    assert_eq!(rig.nodes[node].settles.last().map(sizes), Some(vec![few, half, MOST - few - half]));
     assert!(rig.nodes[node].settles.iter().all(|request| sizes(request).iter().sum::<usize>() <= MOST));
 }
 
@@ -117,4 +131,23 @@ fn who_hears_from_a_settle_that_a_shard_is_lost_gives_it_up() {
     rig.pass(Duration::from_millis(10));
     assert_eq!((rig.shards(node), rig.shards(other)), (0, 1));
     assert_eq!(rig.nodes[node].engine.snapshot().in_flight, 0);
+}
+
+#[test]
+fn what_a_settle_says_about_an_earlier_lease_is_no_news() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("things", "a")]);
+    rig.handle(node, Event::Woken);
+    rig.nodes[node].leases_hang = true;
+    rig.store.advance(2 * LEASE);
+    let second = under_another_lease(&rig, node);
+    // It goes out before the answer about the second one is there.
+    rig.nodes[node].late_answers = Some(Vec::new());
+    rig.report(node, |_| true, delivered);
+    rig.pass(Duration::from_millis(10));
+    rig.handle(node, second);
+    let lanes = rig.nodes[node].engine.next_lane;
+    answer_settles(&mut rig, node);
+    assert_eq!((rig.shards(node), rig.nodes[node].engine.next_lane), (1, lanes));
 }
