@@ -1,6 +1,7 @@
 //! What is kept in memory, and what goes back to the table.
 
 use super::*;
+use crate::engine::key::Key;
 
 #[test]
 fn what_waits_in_memory_leaves_less_room_for_the_next_read() {
@@ -178,4 +179,48 @@ fn what_is_looked_for_is_read_once() {
         rig.pass(Duration::from_millis(100));
     }
     assert!(sent.len() == 99 && parts > 4, "{parts} parts, {} events", sent.len());
+}
+
+#[test]
+fn what_comes_behind_a_slow_event_waits_in_the_table() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(config());
+    rig.store.commit([event("things", "slow")]);
+    rig.handle(node, Event::Woken);
+    // Its topic is not silent.
+    for n in 0..8 {
+        rig.store.commit([event("things", &format!("key-{n}"))]);
+        rig.handle(node, Event::Woken);
+        rig.report(node, |message| message.key() != Some("slow"), delivered);
+        rig.pass(Duration::from_millis(500));
+    }
+    rig.store.commit([event("things", "slow")]);
+    rig.handle(node, Event::Woken);
+    let snapshot = rig.nodes[node].engine.snapshot();
+    assert_eq!((snapshot.queued, snapshot.held), (0, 1));
+    rig.report(node, |_| true, delivered);
+    assert_eq!(rig.report(node, |_| true, delivered), 1);
+}
+
+#[test]
+fn what_comes_behind_an_event_does_not_make_it_wait_longer() {
+    let mut rig = Rig::new(1);
+    let node = rig.start(EngineConfig { batch_size: 100, window: 1, ..config() });
+    rig.store.commit([event("others", "takes all the room")]);
+    rig.handle(node, Event::Woken);
+    let first = event("things", "waits");
+    let key = Key::of(&first, 2);
+    rig.store.commit([first]);
+    rig.handle(node, Event::Woken);
+    rig.pass(Duration::from_millis(2_900));
+    rig.store.commit([event("things", "waits")]);
+    rig.handle(node, Event::Woken);
+    let is_queued = |rig: &Rig| rig.nodes[node].engine.lanes.values().any(|lane| lane.is_ready(&key));
+    rig.pass(Duration::from_millis(200));
+    assert!(is_queued(&rig), "there is room");
+    for n in 0..2 {
+        rig.store.commit((0..80).map(|_| event("things", &n.to_string())));
+        rig.handle(node, Event::Woken);
+    }
+    assert!(!is_queued(&rig), "it has waited for long, and others want its place");
 }
