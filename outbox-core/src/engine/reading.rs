@@ -322,3 +322,19 @@ impl Engine {
         tracing::warn!(error = %error, cause, "the outbox store failed; trying again soon");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_idle_when_nothing_is_under_way_and_everything_has_been_seen() {
+        let idle = || Reading { promoted: true, ..Reading::default() };
+        assert!(idle().is_idle());
+        assert!(!Reading { under_way: true, ..idle() }.is_idle());
+        assert!(!Reading { promoting: true, ..idle() }.is_idle());
+        assert!(!Reading { promoted: false, ..idle() }.is_idle());
+        assert!(!Reading { wanted: true, ..idle() }.is_idle());
+        assert!(!Reading { left: 1, ..idle() }.is_idle());
+    }
+}
