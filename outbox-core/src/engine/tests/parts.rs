@@ -89,6 +89,23 @@ fn a_part_that_fails_is_paused_alone_and_probed() {
 }
 
 #[test]
+fn what_waited_while_the_parts_changed_goes_to_its_new_part() {
+    let of = Arc::new(AtomicU32::new(2));
+    let mut rig = Rig::new(1);
+    let node = rig.start_with_parts(config(), &of);
+    let moves = |key: &String| part(key, 2) == Some(0) && part(key, 3) == Some(2);
+    let key = (0..).map(|n| format!("key-{n}")).find(moves).unwrap();
+    rig.store.commit([event("things", &key)]);
+    rig.handle(node, Event::Woken);
+    of.store(3, Ordering::SeqCst);
+    rig.store.commit([event("things", &key)]);
+    rig.handle(node, Event::Woken);
+    assert_eq!(rig.report(node, |_| true, delivered), 1);
+    assert_eq!(rig.report(node, |_| true, unreachable), 1);
+    assert_eq!(rig.nodes[node].engine.snapshot().paused[0].0, "things/2");
+}
+
+#[test]
 fn others_are_told_what_is_paused() {
     let mut rig = Rig::new(1);
     let node = rig.start(config());
