@@ -217,7 +217,7 @@ impl Lane {
         self.changes.push(Change::of(rejected, fate));
     }
 
-    /// Holds a key until `until`, forgetting what is queued of it.
+    /// Holds a key of which something is queued until `until`, and forgets what that is.
     pub(super) fn hold_back(&mut self, key: &Key, until: Instant) {
         let from = self.drop_queue(key);
         self.holds.hold_key(key.clone(), from);
@@ -272,6 +272,7 @@ impl Lane {
             self.holds.hold_topic(destination, message.seq);
         }
         // What is behind it may be queued for another destination: the parts of a topic can change.
+        // If nothing is, it is held already, from what came back on.
         let from = self.drop_queue(key);
         self.holds.hold_topic(destination, from);
         self.hold_topic(destination);

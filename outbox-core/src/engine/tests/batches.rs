@@ -78,7 +78,7 @@ fn a_death_parks_its_key_only_if_it_has_one_and_is_to() {
         let one = rig.start(EngineConfig { retry, ..config() });
         rig.store.commit([Envelope { id: EventId::new(), ..message("things", key, 1, "{}").envelope }]);
         rig.handle(one, Event::Woken);
-        rig.report(one, |_| true, || Outcome::Failed(PublishError::rejected("poison")));
+        rig.report(one, |_| true, rejected);
         assert_eq!(at_once(rig.store.dead_letters(None, 10)).unwrap().len(), 1);
         assert_eq!(at_once(rig.store.parked_keys(None, 10)).unwrap().len(), parked, "{key:?} {then:?}");
     }

@@ -16,7 +16,6 @@ fn a_batch_that_is_too_small_for_all_shards_is_read_in_turn_and_then_it_rests() 
         rig.pass(Duration::from_millis(20));
     }
     assert_eq!(delivered_so_far, 300);
-    let asked = |read: &ReadRequest| read.lanes.iter().map(|lane| lane.limit).sum::<u32>();
     assert!(rig.nodes[node].reads.iter().all(|read| asked(read) <= 10), "no more than a batch at a time");
     rig.pass(Duration::from_secs(60));
     rig.nodes[node].reads.clear();
@@ -27,16 +26,15 @@ fn a_batch_that_is_too_small_for_all_shards_is_read_in_turn_and_then_it_rests() 
 
 #[test]
 fn with_nothing_to_do_leases_are_renewed_and_events_are_found() {
-    let hour = Duration::from_secs(3_600);
     let mut rig = Rig::new(1);
-    let one = rig.start(EngineConfig { poll: [hour; 3], ..config() });
-    let other = rig.start(EngineConfig { poll: [hour; 3], ..config() });
+    let one = rig.start(EngineConfig { poll: [HOUR; 3], ..config() });
+    let other = rig.start(EngineConfig { poll: [HOUR; 3], ..config() });
     rig.nodes[one].lease_rounds = 0;
     rig.pass(4 * LEASE);
     assert_eq!((rig.nodes[one].lease_rounds, rig.shards(one), rig.shards(other)), (12, 1, 0));
 
     let mut rig = Rig::new(1);
-    let one = rig.start(EngineConfig { lease: hour, ..config() });
+    let one = rig.start(EngineConfig { lease: HOUR, ..config() });
     rig.pass(Duration::from_secs(60));
     rig.store.commit([event("things", "nobody tells of it")]);
     rig.pass(Duration::from_secs(5));
@@ -91,7 +89,7 @@ fn while_there_is_no_room_a_retry_is_not_due() {
     let node = rig.start(EngineConfig { batch_size: 10, window: 20, ..config() });
     rig.store.commit([event("things", "poison")]);
     rig.handle(node, Event::Woken);
-    rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("poison")));
+    rig.report(node, |_| true, rejected);
     rig.store.commit((0..100).map(|n| event("things", &format!("key-{n}"))));
     rig.handle(node, Event::Woken);
     rig.turns = 0;
@@ -105,13 +103,12 @@ fn while_there_is_no_room_a_retry_is_not_due() {
 
 #[test]
 fn a_retry_is_made_when_it_is_due_although_nothing_else_happens() {
-    let hour = Duration::from_secs(3_600);
     let mut rig = Rig::new(1);
-    let node = rig.start(EngineConfig { poll: [hour; 3], lease: 10 * hour, ..config() });
+    let node = rig.start(hardly_polling());
     rig.store.commit([event("things", "poison")]);
     rig.handle(node, Event::Woken);
-    rig.pass(hour / 2);
-    rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.pass(HOUR / 2);
+    rig.report(node, |_| true, rejected);
     rig.pass(Duration::from_millis(500));
     assert!(rig.nodes[node].with_publisher.is_empty());
     let due = rig.now + Duration::from_millis(500);
@@ -122,9 +119,8 @@ fn a_retry_is_made_when_it_is_due_although_nothing_else_happens() {
 
 #[test]
 fn what_waits_behind_the_backlog_of_a_slow_key_is_not_left_to_the_next_poll() {
-    let hour = Duration::from_secs(3_600);
     let mut rig = Rig::new(1);
-    let node = rig.start(EngineConfig { batch_size: 100, window: 100, poll: [hour; 3], lease: 10 * hour, ..config() });
+    let node = rig.start(EngineConfig { batch_size: 100, window: 100, ..hardly_polling() });
     rig.store.commit((0..1_000).map(|_| event("things", "slow")));
     rig.handle(node, Event::Woken);
     rig.store.commit([event("things", "other")]);
@@ -146,7 +142,7 @@ fn a_retry_waits_no_longer_than_its_policy_says() {
         let before = rig.start(with(RetryPolicy::fixed(Duration::from_secs(86_400))));
         rig.store.commit([event("things", "poison"), event("things", "poison")]);
         rig.handle(before, Event::Woken);
-        assert_eq!(rig.report(before, |_| true, || Outcome::Failed(PublishError::rejected("poison"))), 2);
+        assert_eq!(rig.report(before, |_| true, rejected), 2);
         rig.nodes[before].leases_hang = true;
         let now = rig.start(with(policy));
         let mut delivered = 0;

@@ -41,7 +41,7 @@ fn an_event_under_an_old_number_waits_for_the_old_one_and_its_key_with_it() {
 fn an_event_under_the_number_of_a_rejected_one_is_not_forgotten() {
     let mut rig = Rig::new(1);
     let (one, [_, first, second]) = taken_over(&mut rig);
-    rig.report(one, |_| true, || Outcome::Failed(PublishError::rejected("poison")));
+    rig.report(one, |_| true, rejected);
     rig.pass(Duration::from_secs(2));
     assert_eq!(with_publisher(&rig, one), [first, second]);
 }
@@ -147,7 +147,7 @@ fn what_is_held_waits_until_everything_has_been_read_again() {
     let one = rig.start(EngineConfig { batch_size: 10, retry, ..config() });
     rig.store.commit([event("things", "poison")]);
     rig.handle(one, Event::Woken);
-    rig.report(one, |_| true, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.report(one, |_| true, rejected);
     rig.store.commit((0..100).map(|n| event("away", &format!("key-{n}"))));
     rig.handle(one, Event::Woken);
     rig.report(one, |_| true, unreachable);
@@ -157,9 +157,7 @@ fn what_is_held_waits_until_everything_has_been_read_again() {
     rig.nodes[one].reads.clear();
     rig.handle(one, Event::Woken);
     for _ in 0..30 {
-        for answer in std::mem::take(rig.nodes[one].late_reads.as_mut().unwrap()) {
-            rig.handle(one, answer);
-        }
+        rig.answer_reads(one);
         rig.report(one, |_| true, unreachable);
         rig.pass(Duration::from_millis(500));
     }

@@ -1,7 +1,6 @@
 //! Shards go from one processor to another.
 
 use super::*;
-use crate::shard::Shard;
 use crate::store::{Lease, LeaseRequest, Reach};
 
 #[test]
@@ -155,7 +154,7 @@ fn a_lost_shard_leaves_nothing_in_the_window() {
     // Some are delivered and some rejected, of neither of which the store has said that it knows, and some are under way.
     rig.nodes[one].late_answers = Some(Vec::new());
     rig.report(one, |message| message.seq <= 10, delivered);
-    rig.report(one, |message| message.seq <= 15, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.report(one, |message| message.seq <= 15, rejected);
     rig.pass(Duration::from_secs(1));
     rig.nodes[one].leases_hang = true;
     rig.store.advance(2 * LEASE);
@@ -270,12 +269,8 @@ fn what_was_read_under_an_earlier_lease_is_not_taken_in() {
     rig.store.advance(2 * LEASE);
     let again = under_another_lease(&rig, node);
     rig.handle(node, again);
-    for answer in std::mem::take(rig.nodes[node].late_reads.as_mut().unwrap()) {
-        rig.handle(node, answer);
-    }
+    rig.answer_reads(node);
     assert!(rig.nodes[node].with_publisher.is_empty(), "somebody may have delivered it meanwhile");
-    for answer in std::mem::take(rig.nodes[node].late_reads.as_mut().unwrap()) {
-        rig.handle(node, answer);
-    }
+    rig.answer_reads(node);
     assert_eq!(rig.nodes[node].with_publisher.len(), 1);
 }

@@ -2,13 +2,6 @@
 
 use super::*;
 
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// So rarely that only hints can be the reason for a look.
-fn hardly_polling() -> EngineConfig {
-    EngineConfig { poll: [HOUR; 3], lease: 10 * HOUR, ..config() }
-}
-
 /// Nothing is seen at the hint; it is there so much later.
 fn found_after(late: Duration) -> Duration {
     let mut rig = Rig::new(1);

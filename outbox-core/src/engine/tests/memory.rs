@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::engine::key::Key;
-use crate::shard::Shard;
 
 #[test]
 fn what_waits_in_memory_leaves_less_room_for_the_next_read() {
@@ -118,31 +117,30 @@ fn while_there_is_room_nothing_goes_back_to_the_table() {
 
 #[test]
 fn what_waits_for_months_is_not_looked_for_before_and_what_waits_for_ever_does_no_harm() {
-    let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(86_400));
-    for wait in [100 * day, Duration::MAX] {
+    const DAY: Duration = Duration::from_secs(86_400);
+    for wait in [100 * DAY, Duration::MAX] {
         let mut rig = Rig::new(1);
         let retry = RetryRules::new(RetryPolicy::custom(move |_, _| Some(wait)));
-        let node = rig.start(EngineConfig { poll: [hour; 3], lease: 10 * hour, retry, ..config() });
+        let node = rig.start(EngineConfig { retry, ..hardly_polling() });
         rig.store.commit([event("things", "a")]);
         rig.handle(node, Event::Woken);
-        assert_eq!(rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now"))), 1);
-        rig.pass(99 * day);
+        assert_eq!(rig.report(node, |_| true, rejected), 1);
+        rig.pass(99 * DAY);
         assert_eq!(searches(&mut rig, node), 0);
-        rig.pass(2 * day);
-        assert_eq!(rig.nodes[node].with_publisher.len(), usize::from(wait == 100 * day));
+        rig.pass(2 * DAY);
+        assert_eq!(rig.nodes[node].with_publisher.len(), usize::from(wait == 100 * DAY));
     }
 }
 
 #[test]
 fn where_no_more_can_be_remembered_nothing_new_is_read_until_something_can_be_forgotten() {
-    let hour = Duration::from_secs(3_600);
     let mut rig = Rig::new(1);
-    let node = rig.start(EngineConfig { most_held: 10, poll: [hour; 3], lease: 10 * hour, ..config() });
-    rig.pass(hour / 2);
+    let node = rig.start(EngineConfig { most_held: 10, ..hardly_polling() });
+    rig.pass(HOUR / 2);
     let writer = rig.store.begin([event("things", "late")]);
     rig.store.commit((0..10).map(|n| event("away", &format!("key-{n}"))));
     rig.handle(node, Event::Woken);
-    rig.report(node, |_| true, || Outcome::Failed(PublishError::throttled("later", Some(hour))));
+    rig.report(node, |_| true, || Outcome::Failed(PublishError::throttled("later", Some(HOUR))));
     assert_eq!(rig.nodes[node].engine.snapshot().held, 10);
     rig.store.commit((10..30).map(|n| event("away", &format!("key-{n}"))));
     for _ in 0..20 {
@@ -184,17 +182,15 @@ fn what_is_looked_for_is_read_once() {
 fn what_is_due_of_a_topic_that_does_not_work_stays_in_the_table() {
     let mut rig = Rig::new(2);
     let node = rig.start(config());
-    let of = |shard| (0..).map(|n| format!("key-{n}")).find(|key| Shard::of_key(key, 2).number() == shard).unwrap();
     let poison = |message: &Message| message.shard.number() == 0;
     // It is another shard that finds out, and has events for it.
-    rig.store.commit([event("things", &of(0)), event("things", &of(1))]);
+    rig.store.commit([event("things", &key_of(0, 2)), event("things", &key_of(1, 2))]);
     rig.handle(node, Event::Woken);
-    assert_eq!(rig.report(node, poison, || Outcome::Failed(PublishError::rejected("not now"))), 1);
-    let hour = Duration::from_secs(3_600);
-    rig.report(node, |_| true, || Outcome::Failed(PublishError::throttled("later", Some(hour))));
+    assert_eq!(rig.report(node, poison, rejected), 1);
+    rig.report(node, |_| true, || Outcome::Failed(PublishError::throttled("later", Some(HOUR))));
     rig.pass(Duration::from_secs(10));
     assert_eq!(rig.nodes[node].engine.snapshot().queued, 0);
-    rig.pass(hour);
+    rig.pass(HOUR);
     for _ in 0..10 {
         rig.report(node, |_| true, delivered);
         rig.pass(Duration::from_secs(1));

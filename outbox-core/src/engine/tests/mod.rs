@@ -28,10 +28,12 @@ use crate::event::{Envelope, EventId};
 use crate::message::Message;
 use crate::publisher::{Outcome, PublishError};
 use crate::retry::{RetryPolicy, RetryRules};
+use crate::shard::Shard;
 use crate::store::{ReadRequest, SettleRequest, Store, StoreError, StoreErrorKind};
 use crate::testing::{MemoryStore, message};
 
 const LEASE: Duration = Duration::from_secs(15);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn config() -> EngineConfig {
     EngineConfig {
@@ -48,6 +50,22 @@ fn config() -> EngineConfig {
         retry: RetryRules::new(RetryPolicy::fixed(Duration::from_secs(1))),
         once: None,
     }
+}
+
+/// So rarely that nothing but what a test is about can be the reason for a look.
+fn hardly_polling() -> EngineConfig {
+    EngineConfig { poll: [HOUR; 3], lease: 10 * HOUR, ..config() }
+}
+
+/// A key whose events are in one of so many shards.
+fn key_of(shard: u16, shards: u16) -> String {
+    let is_there = |key: &String| Shard::of_key(key, shards).number() == shard;
+    (0..).map(|n| format!("key-{n}")).find(is_there).unwrap()
+}
+
+/// How many new events a read asks for.
+fn asked(read: &ReadRequest) -> u32 {
+    read.lanes.iter().map(|lane| lane.limit).sum()
 }
 
 fn event(topic: &str, key: &str) -> Envelope {
@@ -176,6 +194,20 @@ impl Rig {
         }
     }
 
+    /// Answers the settles that are to be answered late, and those after them later.
+    fn answer_settles(&mut self, n: usize) {
+        for answer in std::mem::take(self.nodes[n].late_answers.as_mut().unwrap()) {
+            self.handle(n, answer);
+        }
+    }
+
+    /// The same for reads.
+    fn answer_reads(&mut self, n: usize) {
+        for answer in std::mem::take(self.nodes[n].late_reads.as_mut().unwrap()) {
+            self.handle(n, answer);
+        }
+    }
+
     fn shards(&self, n: usize) -> usize {
         self.nodes[n].engine.snapshot().shards
     }
@@ -236,6 +268,10 @@ impl Rig {
 
 fn delivered() -> Outcome {
     Outcome::Delivered
+}
+
+fn rejected() -> Outcome {
+    Outcome::Failed(PublishError::rejected("poison"))
 }
 
 fn unreachable() -> Outcome {

@@ -1,7 +1,6 @@
 //! Runs that end by themselves, beside others.
 
 use super::*;
-use crate::shard::Shard;
 
 fn once() -> EngineConfig {
     EngineConfig { once: Some(usize::MAX), ..config() }
@@ -28,7 +27,7 @@ fn a_run_that_may_remember_no_more_does_not_wait_for_retries() {
     rig.store.commit((0..50).map(|n| event("things", &format!("key-{n}"))));
     let guest = rig.start(EngineConfig { most_held: 10, batch_size: 10, window: 10, retry, ..once() });
     for _ in 0..100 {
-        rig.report(guest, |_| true, || Outcome::Failed(PublishError::rejected("poison")));
+        rig.report(guest, |_| true, rejected);
         rig.pass(Duration::from_millis(100));
     }
     assert!(rig.nodes[guest].engine.is_done(rig.now));
@@ -80,10 +79,7 @@ fn a_run_does_not_wait_for_a_topic_that_does_not_work_where_reads_are_slow() {
 #[test]
 fn a_run_does_not_wait_for_the_event_that_was_to_try_a_topic() {
     let mut rig = Rig::new(2);
-    let in_shard = |shard: u16| {
-        let key = (0..).map(|n| format!("key-{n}")).find(|key| Shard::of_key(key, 2) == Shard::new(shard));
-        event("things", &key.unwrap())
-    };
+    let in_shard = |shard| event("things", &key_of(shard, 2));
     rig.store.commit([in_shard(0), in_shard(1)]);
     let guest = rig.start(once());
     let of_shard = |shard: u16| move |message: &Message| message.shard == Shard::new(shard);

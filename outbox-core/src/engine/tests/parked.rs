@@ -2,15 +2,13 @@
 
 use super::*;
 use crate::retry::OnDeath;
-use crate::shard::Shard;
 use crate::store::Admin;
 
 /// A rig with two shards whose first has a parked key with a backlog, whose outcomes are settled when the test says so;
 /// and a key of the other shard.
 fn parked() -> (Rig, usize, String) {
     let mut rig = Rig::new(2);
-    let of = |shard| (0..).map(|n| format!("key-{n}")).find(|key| Shard::of_key(key, 2).number() == shard).unwrap();
-    let (bad, good) = (of(0), of(1));
+    let (bad, good) = (key_of(0, 2), key_of(1, 2));
     let retry = RetryRules::new(RetryPolicy::never().on_death(OnDeath::ParkKey));
     let node = rig.start(EngineConfig { retry, ..config() });
     rig.store.commit([event("things", &bad)]);
@@ -29,9 +27,7 @@ fn a_backlog_is_read_no_faster_than_it_is_settled() {
     let (mut rig, node, _) = parked();
     assert!(rig.nodes[node].engine.unwritten() <= 10_000, "{} outcomes", rig.nodes[node].engine.unwritten());
     for _ in 0..50 {
-        for answer in std::mem::take(rig.nodes[node].late_answers.as_mut().unwrap()) {
-            rig.handle(node, answer);
-        }
+        rig.answer_settles(node);
         rig.pass(Duration::from_millis(100));
     }
     assert!(rig.store.is_empty());
@@ -47,9 +43,7 @@ fn outcomes_of_others_do_not_wait_behind_a_backlog() {
     while at_once(rig.store.pending(0, u32::MAX)).unwrap().iter().any(|pending| pending.envelope.id == id) {
         settles += 1;
         assert!(settles < 6, "its outcome waits for the others");
-        for answer in std::mem::take(rig.nodes[node].late_answers.as_mut().unwrap()) {
-            rig.handle(node, answer);
-        }
+        rig.answer_settles(node);
         rig.pass(Duration::from_millis(100));
         rig.report(node, |message| message.id() == id, delivered);
     }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::publisher::Partition;
-use crate::shard::Shard;
 
 /// Keys fall to parts by their hash, as long as the topic has any.
 fn part(key: &str, of: u32) -> Option<u32> {

@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn asked(read: &ReadRequest) -> u32 {
-    read.lanes.iter().map(|lane| lane.limit).sum()
-}
-
 #[test]
 fn reads_grow_while_the_publisher_waits_for_them_and_shrink_when_there_is_nothing_left() {
     const EVENTS: usize = 30_000;

@@ -4,26 +4,14 @@ use super::handover::under_another_lease;
 use super::*;
 use crate::engine::settling::MOST;
 use crate::retry::OnDeath;
-use crate::shard::Shard;
-
-fn rejected() -> Outcome {
-    Outcome::Failed(PublishError::rejected("poison"))
-}
-
-fn answer_settles(rig: &mut Rig, n: usize) {
-    for answer in std::mem::take(rig.nodes[n].late_answers.as_mut().unwrap()) {
-        rig.handle(n, answer);
-    }
-}
 
 #[test]
 fn outcomes_are_settled_soon_although_nothing_else_happens() {
-    let hour = Duration::from_secs(3_600);
     let mut rig = Rig::new(1);
-    let node = rig.start(EngineConfig { poll: [hour; 3], lease: 10 * hour, ..config() });
+    let node = rig.start(hardly_polling());
     rig.store.commit([event("things", "a")]);
     rig.handle(node, Event::Woken);
-    rig.pass(hour / 2);
+    rig.pass(HOUR / 2);
     rig.report(node, |_| true, delivered);
     let due = rig.now + Duration::from_millis(10);
     assert_eq!(rig.nodes[node].engine.next_poll(rig.now), Some(due));
@@ -50,16 +38,15 @@ fn what_became_of_events_is_counted() {
 
 #[test]
 fn what_a_new_generation_kept_from_being_written_comes_again_at_once_and_is_not_counted() {
-    let hour = Duration::from_secs(3_600);
-    for retry in [RetryPolicy::never(), RetryPolicy::fixed(hour), RetryPolicy::never().on_death(OnDeath::ParkKey)] {
+    for retry in [RetryPolicy::never(), RetryPolicy::fixed(HOUR), RetryPolicy::never().on_death(OnDeath::ParkKey)] {
         let mut rig = Rig::new(1);
         let retry = RetryRules::new(retry);
-        let node = rig.start(EngineConfig { poll: [hour; 3], lease: 10 * hour, retry, ..config() });
-        rig.pass(hour / 2);
+        let node = rig.start(EngineConfig { retry, ..hardly_polling() });
+        rig.pass(HOUR / 2);
         rig.store.commit([event("things", "a"), event("things", "b")]);
         rig.handle(node, Event::Woken);
         let key = |key: &'static str| move |message: &Message| message.key() == Some(key);
-        rig.pass(hour / 2);
+        rig.pass(HOUR / 2);
         rig.store.restart();
         // The deliveries of such a settle are written.
         rig.nodes[node].late_answers = Some(Vec::new());
@@ -67,10 +54,10 @@ fn what_a_new_generation_kept_from_being_written_comes_again_at_once_and_is_not_
         rig.pass(Duration::from_millis(10));
         let reads = rig.nodes[node].reads.len();
         rig.nodes[node].late_reads = Some(Vec::new());
-        answer_settles(&mut rig, node);
+        rig.answer_settles(node);
         assert_eq!(rig.nodes[node].reads.len(), reads + 1, "there is something new");
         rig.report(node, key("a"), rejected);
-        answer_settles(&mut rig, node);
+        rig.answer_settles(node);
         for answer in rig.nodes[node].late_reads.take().unwrap() {
             rig.handle(node, answer);
         }
@@ -92,8 +79,7 @@ fn a_settle_is_shared_among_shards_and_no_larger_than_it_may_be() {
     rig.report(node, |_| true, delivered);
     rig.pass(Duration::from_millis(10));
     // Most are in two shards, and some in each.
-    let of = |shard| (0..).map(|n| format!("key-{n}")).find(|key| Shard::of_key(key, 3).number() == shard).unwrap();
-    let most = [of(0), of(1)];
+    let most = [key_of(0, 3), key_of(1, 3)];
     let key = |n: usize| if n.is_multiple_of(8) { n.to_string() } else { most[n % 2].clone() };
     rig.store.commit((0..14_000).map(|n| event("things", &key(n))));
     rig.handle(node, Event::Woken);
@@ -106,7 +92,7 @@ fn a_settle_is_shared_among_shards_and_no_larger_than_it_may_be() {
     let [few, some, many] = changes(&rig)[..] else { panic!("three shards") };
     assert!(few > 0 && few < MOST / 3 && some > (MOST - few) / 2, "{:?}", changes(&rig));
     assert!(many > some);
-    answer_settles(&mut rig, node);
+    rig.answer_settles(node);
     let sizes = |request: &SettleRequest| {
         let mut sizes: Vec<_> = request.lanes.iter().map(|lane| lane.changes.len()).collect();
         sizes.sort_unstable();
@@ -117,14 +103,20 @@ fn a_settle_is_shared_among_shards_and_no_larger_than_it_may_be() {
     assert!(rig.nodes[node].settles.iter().all(|request| sizes(request).iter().sum::<usize>() <= MOST));
 }
 
-#[test]
-fn who_hears_from_a_settle_that_a_shard_is_lost_gives_it_up() {
+/// A node that has an event with its publisher, and does not know that its lease has run out.
+fn with_a_lease_that_ran_out() -> (Rig, usize) {
     let mut rig = Rig::new(1);
     let node = rig.start(config());
     rig.store.commit([event("things", "a")]);
     rig.handle(node, Event::Woken);
     rig.nodes[node].leases_hang = true;
     rig.store.advance(2 * LEASE);
+    (rig, node)
+}
+
+#[test]
+fn who_hears_from_a_settle_that_a_shard_is_lost_gives_it_up() {
+    let (mut rig, node) = with_a_lease_that_ran_out();
     let other = rig.start(config());
     assert_eq!((rig.shards(node), rig.shards(other)), (1, 1));
     rig.report(node, |_| true, delivered);
@@ -135,12 +127,7 @@ fn who_hears_from_a_settle_that_a_shard_is_lost_gives_it_up() {
 
 #[test]
 fn what_a_settle_says_about_an_earlier_lease_is_no_news() {
-    let mut rig = Rig::new(1);
-    let node = rig.start(config());
-    rig.store.commit([event("things", "a")]);
-    rig.handle(node, Event::Woken);
-    rig.nodes[node].leases_hang = true;
-    rig.store.advance(2 * LEASE);
+    let (mut rig, node) = with_a_lease_that_ran_out();
     let second = under_another_lease(&rig, node);
     // It goes out before the answer about the second one is there.
     rig.nodes[node].late_answers = Some(Vec::new());
@@ -148,6 +135,6 @@ fn what_a_settle_says_about_an_earlier_lease_is_no_news() {
     rig.pass(Duration::from_millis(10));
     rig.handle(node, second);
     let lanes = rig.nodes[node].engine.next_lane;
-    answer_settles(&mut rig, node);
+    rig.answer_settles(node);
     assert_eq!((rig.shards(node), rig.nodes[node].engine.next_lane), (1, lanes));
 }

@@ -49,7 +49,7 @@ fn keys_of_a_dead_partition_hold_up_neither_other_topics_nor_retries() {
     let poison = keyed("poison");
     rig.store.commit([event("other", "poison")]);
     rig.handle(node, Event::Woken);
-    rig.report(node, poison, || Outcome::Failed(PublishError::rejected("poison")));
+    rig.report(node, poison, rejected);
     rig.store.commit((0..1_000).map(|n| event("things", &format!("dead-{n}"))));
     rig.store.commit((0..20).map(|n| event("other", &format!("key-{n}"))));
     rig.handle(node, Event::Woken);
@@ -117,7 +117,7 @@ fn what_is_held_comes_back_in_few_reads_even_if_no_more_can_be_remembered() {
     let node = rig.start(EngineConfig { most_held: 50, retry, ..config() });
     rig.store.commit((0..50).map(|n| event("things", &format!("key-{n}"))));
     rig.handle(node, Event::Woken);
-    rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now")));
+    rig.report(node, |_| true, rejected);
     rig.pass(Duration::from_secs(55));
     assert_eq!(rig.nodes[node].engine.snapshot().held, 50);
     rig.nodes[node].reads.clear();
@@ -257,7 +257,7 @@ fn a_retry_does_not_wait_for_the_backlog_of_a_topic() {
     rig.pass(Duration::from_secs(1));
     let small = |message: &Message| message.topic() == "small";
     let mut rounds = 0;
-    while rig.report(node, small, || Outcome::Failed(PublishError::rejected("not now"))) == 0 {
+    while rig.report(node, small, rejected) == 0 {
         rounds += 1;
         assert!(rounds < 100);
         rig.report(node, |message| !small(message), delivered);
@@ -279,7 +279,7 @@ fn a_new_generation_where_no_more_can_be_remembered_stops_nothing() {
     let node = rig.start(EngineConfig { most_held: 50, retry, ..config() });
     rig.store.commit((0..200).map(|n| event("things", &format!("key-{n}"))));
     rig.handle(node, Event::Woken);
-    assert_eq!(rig.report(node, |_| true, || Outcome::Failed(PublishError::rejected("not now"))), 200);
+    assert_eq!(rig.report(node, |_| true, rejected), 200);
     rig.pass(Duration::from_secs(1));
     rig.store.restart();
     for _ in 0..180 {
