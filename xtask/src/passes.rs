@@ -43,6 +43,7 @@ const THROUGH_PGBOUNCER_WITHOUT: &[LeftOut] = &[
     ("choices::a_search_path_is_followed", "the search path of a session is state that the pooler does not keep"),
     ("store::backlog::a_backlog_is_never_searched_on_postgres", "counts what one session does"),
     ("store::backlog::counting_costs_no_more_for_more_on_postgres", "counts what one session does"),
+    ("store::backlog::what_was_delivered_is_not_looked_up_on_postgres", "counts what one session does"),
     ("store::quiet::sessions_of_another_level", "the pooler's sessions may be older than the database's setting"),
     ("notify::", "whoever listens needs a session of its own"),
     ("a_notification_before_the_commit_is_enough", "whoever listens needs a session of its own"),
